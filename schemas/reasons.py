@@ -1,0 +1,97 @@
+"""The catalogue of reason codes: every ground a decision can have, in one place. The docs are made from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ReasonCode(NamedTuple):
+    """One ground: its code, the agent that gives it, the article it rests on, what it means and what ends it.
+
+    `article` cites the rules as AVP-n (Provisions on the Administration of Network Audio-Video Information
+    Services), DSP-n (deep synthesis provisions) and LBL-n (labelling measures); empty where the ground is
+    technical.
+    """
+
+    code: str
+    agent: str
+    article: str
+    meaning: str
+    remedy: str
+
+
+_CODES = (
+    ReasonCode("ID-UNKNOWN", "identity", "AVP-8", "The publisher is not in the registry.",
+               "Register the publisher on the topic `publishers`, then send the event again."),
+    ReasonCode("ID-UNVERIFIED", "identity", "AVP-8", "The publisher's real name is not verified, or no longer.",
+               "Verify the publisher, then send the event again."),
+    ReasonCode("ID-NUMBER-MISSING", "identity", "AVP-8",
+               "No ID or mobile number (person) or organisation code (organisation) is on file.",
+               "Complete the publisher's row, then send the event again."),
+    ReasonCode("ID-NUMBER-FORM", "identity", "AVP-8", "The ID number fails the check of GB 11643.",
+               "Correct the publisher's row, then send the event again."),
+    ReasonCode("ID-ORG-FORM", "identity", "AVP-8", "The organisation code fails the check of GB 32100.",
+               "Correct the publisher's row, then send the event again."),
+    ReasonCode("ID-MOBILE-FORM", "identity", "AVP-8", "The mobile number is not of the form 1[3-9] + 9 digits.",
+               "Correct the publisher's row, then send the event again."),
+    ReasonCode("LICENCE-UNKNOWN-PROVIDER", "identity", "AVP-6", "The provider is not in the registry.",
+               "Register the provider on the topic `providers`, then send the event again."),
+    ReasonCode("LICENCE-MISSING", "identity", "AVP-6", "No licence of the provider covers this service.",
+               "Add the licence to the provider's row, then send the event again."),
+    ReasonCode("LICENCE-EXPIRED", "identity", "AVP-6", "The licence that covers this service has expired.",
+               "Renew the licence in the provider's row, then send the event again."),
+    ReasonCode("FEATURE-UNKNOWN", "identity", "AVP-10", "The creation feature is not in the registry.",
+               "Register the feature on the topic `features`, then send the event again."),
+    ReasonCode("FEATURE-UNASSESSED", "identity", "AVP-10", "The creation feature has no safety assessment.",
+               "Assess the feature and add the record, then send the event again."),
+    ReasonCode("FEATURE-EXPIRED", "identity", "AVP-10", "The creation feature's safety assessment is no longer valid.",
+               "Assess the feature again, then send the event again."),
+    ReasonCode("EXTRACT-FETCH", "review", "AVP-7", "The media could not be fetched.",
+               "Put the media where the event says, then send the event again."),
+    ReasonCode("EXTRACT-FORBIDDEN", "review", "AVP-7", "The media lies where this worker may not fetch from.",
+               "Allow the host or folder in the settings, or put the media elsewhere."),
+    ReasonCode("EXTRACT-MISMATCH", "review", "AVP-7", "Size or SHA-256 of the media differ from the event's.",
+               "Send an event that names the media as it is."),
+    ReasonCode("EXTRACT-EMPTY", "review", "AVP-7", "The media has no bytes.", "Upload the media again."),
+    ReasonCode("EXTRACT-FORMAT", "review", "AVP-7", "The file is not media of a container that is read here.",
+               "Upload the media in a usual container (mp4, mov, mkv, webm, flv, ts, m4a, mp3, wav, flac, ogg)."),
+    ReasonCode("EXTRACT-BROKEN", "review", "AVP-7", "The media is damaged: nothing in it could be decoded.",
+               "Upload the media again."),
+    ReasonCode("EXTRACT-LIMIT", "review", "AVP-7", "The media exceeds a limit (bytes, pixels, length).",
+               "Upload smaller media, or raise the limit in the settings."),
+    ReasonCode("EXTRACT-TIMEOUT", "review", "AVP-7", "Reading the media took longer than allowed; it was ended.",
+               "A person looks at the item; raise the limit in the settings if it is ordinary."),
+    ReasonCode("EXTRACT-CRASHED", "review", "AVP-7", "The process that read the media died.",
+               "A person looks at the item: media made to harm looks like this."),
+    ReasonCode("REVIEW-HASH", "review", "AVP-9", "Frames or file match banned media of the hash bank.",
+               "None: the content was banned before. A wrong entry is taken out of the bank."),
+    ReasonCode("REVIEW-NUDITY", "review", "AVP-9", "A model finds nudity.", "A person decides."),
+    ReasonCode("REVIEW-TERM", "review", "AVP-9", "Title, description or tags hold a listed term.",
+               "A person decides, or the publisher changes the text."),
+    ReasonCode("REVIEW-BLANK", "review", "AVP-7", "Picture is black and sound silent: there is nothing to review.",
+               "A person decides."),
+    ReasonCode("REVIEW-BLIND", "review", "AVP-7", "A detector did not answer: the item was not wholly reviewed.",
+               "A person decides."),
+    ReasonCode("SYNTH-LABELLED", "synthetic", "LBL-6", "The metadata holds a valid AIGC label.",
+               "None: the notice is shown with the item."),
+    ReasonCode("SYNTH-DECLARED", "synthetic", "AVP-12",
+               "The publisher declares generated content and the media is not labelled.",
+               "Label the media as ordered, then send its labelled copy under the same content_id."),
+    ReasonCode("SYNTH-NONCOMPLIANT", "synthetic", "AVP-12",
+               "The media carries an AIGC label that breaks GB 45438-2025.",
+               "Label the media as ordered, then send its labelled copy under the same content_id."),
+    ReasonCode("SYNTH-TRACE", "synthetic", "LBL-6", "Other traces of generation were found (C2PA, tool tags).",
+               "None: the notice is shown with the item."),
+    ReasonCode("RUMOR-REFUTED", "rumor", "AVP-13", "The text repeats a claim that has been refuted.",
+               "None: the refutation is shown with the item."),
+    ReasonCode("RUMOR-SUSPECTED", "rumor", "AVP-13", "The text repeats a claim under suspicion.", "A person decides."),
+    ReasonCode("RUMOR-FAKE-NEWS", "rumor", "AVP-11", "News made with generated media.",
+               "None: generated media must not carry news."),
+    ReasonCode("STREAM-CUT", "verdict", "AVP-12", "The livestream was cut for an earlier segment.",
+               "None: the stream has ended. The earlier segment's reasons say why."),
+    ReasonCode("VERDICT-TIMEOUT", "verdict", "AVP-7", "Not every agent had decided when the deadline passed.",
+               "Wait: the late decision changes the verdict."),
+)  # fmt: skip
+
+CATALOGUE: dict[str, ReasonCode] = {code.code: code for code in _CODES}
+"""code → its meaning, in the order of the docs."""

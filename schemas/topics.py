@@ -1,0 +1,72 @@
+"""The topic table: every topic, what goes over it, in which direction, and how long it is kept."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from schemas.bank import HashEntry, Rumor
+from schemas.deadletter import DeadLetter
+from schemas.decision import Decision
+from schemas.event import Admitted, Segment, Upload
+from schemas.message import Message
+from schemas.orders import Label, Refutation, Review, Takedown
+from schemas.policy import Policy
+from schemas.registry import Feature, Provider, Publisher
+from schemas.signals import Signals
+from schemas.verdict import Verdict
+
+#: Network logs are kept at least six months (Cybersecurity Law as amended 2025, Art. 23): 184 days covers any six.
+LOG_DAYS = 184
+#: Partitions of the topics that carry items. Fixed at the start, because changing it would move publishers to
+#: other partitions and break their order; 12 divides evenly among 1, 2, 3, 4, 6 and 12 workers.
+PARTITIONS = 12
+
+
+class Topic(NamedTuple):
+    """One row of the table. `retention_days` is None for a compacted topic: the last row of each key is kept."""
+
+    name: str
+    message: type[Message]
+    key: str
+    direction: Literal["in", "inner", "out"]
+    retention_days: int | None
+    about: str
+    partitions: int = PARTITIONS
+
+    @property
+    def compacted(self) -> bool:
+        """Whether the topic is a table: the last message of a key stands, an empty one deletes the key."""
+        return self.retention_days is None
+
+
+def _state(name: str, message: type[Message], key: str, about: str) -> Topic:
+    # One partition: every worker reads these topics whole, and one partition keeps the order of all changes.
+    return Topic(name, message, key, "in", None, about, partitions=1)
+
+
+UPLOADS = Topic("uploads", Upload, "publisher_id", "in", 7, "uploads, from the ingest tier")
+SEGMENTS = Topic("segments", Segment, "publisher_id", "in", 7, "livestream segments, from the ingest tier")
+PUBLISHERS = _state("publishers", Publisher, "publisher_id", "who publishes, and what is known of their real name")
+PROVIDERS = _state("providers", Provider, "provider_id", "services that carry content, and their licences")
+FEATURES = _state("features", Feature, "feature_id", "creation features and their safety assessments")
+POLICIES = _state("policies", Policy, "name", "thresholds and rules, from the policy team")
+HASHBANK = _state("hashbank", HashEntry, "entry_id", "hashes of banned media")
+RUMORS = _state("rumors", Rumor, "rumor_id", "claims going round, and their refutations")
+ADMITTED = Topic("admitted", Admitted, "publisher_id", "inner", 14, "events that passed the identity agent")
+SIGNALS = Topic("signals", Signals, "publisher_id", "inner", 14, "what extraction found in an item")
+DECISIONS = Topic("decisions", Decision, "publisher_id", "out", LOG_DAYS, "every agent's decision on every item")
+TAKEDOWNS = Topic("takedowns", Takedown, "content_id", "out", LOG_DAYS, "orders to hold, remove or cut")
+LABELS = Topic("labels", Label, "content_id", "out", LOG_DAYS, "orders to label")
+REFUTATIONS = Topic("refutations", Refutation, "content_id", "out", LOG_DAYS, "orders to show a refutation")
+REVIEWS = Topic("reviews", Review, "content_id", "out", LOG_DAYS, "items that a person must look at")
+VERDICTS = Topic("verdicts", Verdict, "content_id", "out", LOG_DAYS, "the answer the ingest tier waits for")
+DEADLETTERS = Topic("deadletters", DeadLetter, "as it came", "out", 30, "what could not be handled, whole")
+
+TOPICS: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, HASHBANK, RUMORS, ADMITTED, SIGNALS,
+        DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS, VERDICTS, DEADLETTERS,
+    )
+}  # fmt: skip
+"""name → topic, in the order in which data meets them."""

@@ -1,0 +1,34 @@
+"""The verdict: the one answer an item gets, which the ingest tier waits for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from schemas.decision import LabelTerms, PolicyRef, Reason, Until
+from schemas.message import Count, Id, Message, Seconds, Utc
+
+Answer = Literal["publish", "publish_labelled", "hold", "block"]
+
+
+class Verdict(Message, kw_only=True, frozen=True):
+    """What the ingest tier does with the item. A later verdict on the same event names the former in `replaces`."""
+
+    verdict_id: Id
+    event_id: Id
+    content_id: Id
+    publisher_id: Id
+    verdict: Answer
+    decided_at: Utc
+    latency_s: Annotated[
+        Seconds, msgspec.Meta(description="from the event's created_at, or its arrival if that lies later")
+    ]
+    policy: PolicyRef
+    reasons: tuple[Reason, ...] = ()
+    labels: tuple[LabelTerms, ...] = ()
+    until: Annotated[Until | None, msgspec.Meta(description="what a held item waits for")] = None
+    decisions: Annotated[tuple[Id, ...], msgspec.Meta(description="ids of the decisions it rests on")] = ()
+    replaces: Annotated[Id | None, msgspec.Meta(description="the verdict that this one changes")] = None
+    stream_id: Id | None = None
+    seq: Count | None = None
