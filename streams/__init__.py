@@ -1,0 +1,1 @@
+"""The plumbing: Kafka in, Kafka out, nothing lost between. Knows no agent by name."""

@@ -1,0 +1,101 @@
+"""What an agent is: messages in, messages out. Everything between a broker and `handle` is the plumbing's work."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, NamedTuple
+
+from schemas.message import Message
+from schemas.policy import Policy
+from schemas.topics import POLICIES, Topic
+from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.views import View
+
+
+class Incoming(NamedTuple):
+    """A message as it came, read and checked."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: Any
+    #: What `prepare` returned for it.
+    prepared: Any = None
+
+
+class Outgoing(NamedTuple):
+    """A message to produce."""
+
+    topic: Topic
+    key: str
+    value: Message
+
+
+#: Which partitions of which topics (by their names in the table) a worker has.
+Assigned = frozenset[tuple[str, int]]
+
+#: Reads topics back: (topic → seconds back from now) → their messages, oldest first within a partition. Of the topics
+#: in the second argument only those partitions are read.
+ReadBack = Callable[[Mapping[Topic, float], Mapping[Topic, frozenset[int]]], Awaitable[list[Message]]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an agent may use besides its message."""
+
+    settings: Settings
+    metrics: Metrics
+    views: Mapping[str, View[Any]]
+    clock: Callable[[], datetime]
+    read_back: ReadBack
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force: the last valid one of its name on the topic, else the default that ships."""
+        policy: Policy = self.views[POLICIES.name].rows[self.settings.policy]
+        return policy
+
+
+class Agent(abc.ABC):
+    """One stage of the pipeline: one Faust agent, one consumer group.
+
+    `handle` is called for one message after another, in the order of their partition. It raises `Refused` for a
+    message that cannot be judged; that and every other exception sends the message to the dead letters.
+    """
+
+    name: ClassVar[str]
+    inputs: ClassVar[tuple[Topic, ...]]
+    #: Compacted topics that the agent looks things up in; they are read whole before its first message.
+    views: ClassVar[tuple[Topic, ...]] = (POLICIES,)
+    #: Messages that are handled, produced and acknowledged together. 500 keeps the wait for the broker's
+    #: acknowledgement small against the work; an agent whose messages take seconds sets it lower.
+    batch_size: ClassVar[int] = 500
+    #: Whether `prepare` is called: for agents whose work waits on processes or networks.
+    slow: ClassVar[bool] = False
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    @abc.abstractmethod
+    def handle(self, message: Incoming) -> Iterable[Outgoing]:
+        """What this message causes."""
+
+    async def prepare(self, message: Incoming) -> Any:  # noqa: B027 - most agents need none
+        """Slow work for one message (fetching, decoding), done for a whole batch side by side before `handle`."""
+
+    def tick(self, now: datetime) -> Iterable[Outgoing]:
+        """What the passing of time causes; called about once a second, never beside `handle`."""
+        return ()
+
+    async def start(self) -> None:  # noqa: B027 - most agents need none
+        """Called before the first message."""
+
+    async def stop(self) -> None:  # noqa: B027 - most agents need none
+        """Called after the last message."""
+
+    async def restore(self, assigned: Assigned) -> None:  # noqa: B027 - most agents need none
+        """Rebuild from the topics what the agent keeps in memory; called when partitions have been assigned."""

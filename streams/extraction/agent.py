@@ -1,0 +1,90 @@
+"""The extraction agent: from an admitted event to its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from time import monotonic
+from typing import ClassVar
+
+from schemas.event import Admitted, Event
+from schemas.signals import ExtractError, Signals
+from schemas.topics import ADMITTED, SIGNALS, Topic
+from streams.agent import Agent, Context, Incoming, Outgoing
+from streams.extraction.fetch import Fetcher
+from streams.extraction.pool import Pool
+from streams.extraction.read import ExtractFailure, Reading
+from streams.registered import installed
+
+log = logging.getLogger(__name__)
+
+
+class Extraction(Agent):
+    """Fetches, decodes in the pool, and says what the detectors found."""
+
+    name = "extraction"
+    inputs = (ADMITTED,)
+    views: ClassVar[tuple[Topic, ...]] = ()
+    slow = True
+    #: An item takes seconds: a small batch keeps the items behind it from waiting for its slowest.
+    batch_size = 8
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._detectors = installed("veristream.detectors", context.settings.detectors)
+        self._fetcher: Fetcher
+        self._pool: Pool
+        self._places = asyncio.Semaphore(context.settings.extract_workers)
+
+    async def start(self) -> None:
+        """Start the decoding processes and load their models."""
+        self._fetcher = Fetcher(self.context.settings)
+        self._pool = Pool(self.context.settings, list(self._detectors.values()))
+        self.context.metrics.pool_workers.set(self._pool.size)
+        await self._pool.warm()
+
+    async def stop(self) -> None:
+        """End the decoding processes."""
+        await self._pool.close()
+        await self._fetcher.close()
+
+    async def prepare(self, message: Incoming) -> Signals:
+        """Fetch and decode."""
+        admitted: Admitted = message.value
+        metrics = self.context.metrics
+        # The semaphore, not the pool's queue, holds what waits: nothing is spooled before its turn.
+        async with self._places:
+            begun = monotonic()
+            with metrics.pool_busy.track_inprogress():
+                outcome = await self._extract(admitted.event)
+            seconds = monotonic() - begun
+        if isinstance(outcome, ExtractError):
+            metrics.extraction_errors.labels(outcome.code).inc()
+            metrics.extraction_seconds.labels("error").observe(seconds)
+            log.info("%s: %s: %s", admitted.event.event_id, outcome.code, outcome.text)
+            return Signals(event=admitted.event, extracted_at=self.context.clock(), extraction_s=seconds, error=outcome)
+        metrics.media_seconds.inc(outcome.media.duration_s)
+        metrics.extraction_seconds.labels("read").observe(seconds)
+        return Signals(
+            event=admitted.event,
+            extracted_at=self.context.clock(),
+            extraction_s=seconds,
+            media=outcome.media,
+            signals=outcome.signals,
+            frames=outcome.frames,
+            absent=outcome.absent,
+            models=dict(outcome.models),
+        )
+
+    async def _extract(self, event: Event) -> Reading | ExtractError:
+        try:
+            async with self._fetcher.fetched(event.media) as path:
+                return await self._pool.read(path)
+        except ExtractFailure as failure:
+            return ExtractError(code=failure.code, text=failure.text)
+
+    def handle(self, message: Incoming) -> Iterable[Outgoing]:
+        """Send the signals on."""
+        signals: Signals = message.prepared
+        yield Outgoing(SIGNALS, signals.event.publisher_id, signals)

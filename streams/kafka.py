@@ -1,0 +1,171 @@
+"""Kafka beside Faust: provisioning topics, and reading topics back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from time import time
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from schemas.message import Message, Refused, decode
+from schemas.topics import DEADLETTERS, TOPICS, Topic
+
+#: A dead letter holds its message in base64 with the reason around it: room for that beside any input.
+DEADLETTER_BYTES = 8 * 2**20
+
+
+class KafkaUnusable(RuntimeError):
+    """The broker is not there, or not as it must be; the text says what to do."""
+
+
+def config_of(topic: Topic, max_message_bytes: int) -> dict[str, str]:
+    """The broker-side configuration of a topic."""
+    size = DEADLETTER_BYTES if topic is DEADLETTERS else max_message_bytes
+    config = {"max.message.bytes": str(size)}
+    if topic.retention_days is None:
+        return config | {"cleanup.policy": "compact"}
+    return config | {
+        "cleanup.policy": "delete",
+        "retention.ms": str(int(timedelta(days=topic.retention_days).total_seconds() * 1000)),
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One way in which a broker's topic is not what the table says."""
+
+    topic: str
+    what: str
+    fix: str
+
+
+async def _admin(broker: str) -> AIOKafkaAdminClient:
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+    try:
+        await admin.start()
+    except KafkaError as error:
+        await admin.close()
+        raise KafkaUnusable(
+            f"no Kafka broker answers at {broker} ({error}): start one (`veristream up` brings its own) "
+            "or name yours with --broker or VERISTREAM_BROKER"
+        ) from error
+    return admin
+
+
+async def create_topics(broker: str, *, prefix: str, replication: int, max_message_bytes: int) -> list[str]:
+    """Create every topic of the table that is missing, and nothing else. Returns the names that were created.
+
+    Raises:
+        KafkaUnusable: no broker answers, or it refuses a topic.
+    """
+    admin = await _admin(broker)
+    try:
+        there = set(await admin.list_topics())
+        missing = [topic for topic in TOPICS.values() if prefix + topic.name not in there]
+        if not missing:
+            return []
+        answer = await admin.create_topics(
+            [
+                NewTopic(
+                    prefix + topic.name,
+                    topic.partitions,
+                    replication,
+                    topic_configs=config_of(topic, max_message_bytes),
+                )
+                for topic in missing
+            ]
+        )
+        for name, code, *rest in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise KafkaUnusable(f"the broker refuses topic {name}: {rest[0] if rest else for_code(code).__name__}")
+        return [prefix + topic.name for topic in missing]
+    finally:
+        await admin.close()
+
+
+async def check_topics(broker: str, *, prefix: str) -> list[Difference]:
+    """What of the table the broker does not have, or has otherwise. Never changes anything."""
+    admin = await _admin(broker)
+    try:
+        described = {row["topic"]: row for row in await admin.describe_topics()}
+        found = []
+        for topic in TOPICS.values():
+            row = described.get(prefix + topic.name)
+            if row is None or row["error_code"]:
+                found.append(Difference(prefix + topic.name, "does not exist", "veristream topics create"))
+            elif len(row["partitions"]) != topic.partitions:
+                found.append(
+                    Difference(
+                        prefix + topic.name,
+                        f"has {len(row['partitions'])} partitions, the table says {topic.partitions}",
+                        "move to a new prefix: changing partitions breaks each publisher's order",
+                    )
+                )
+        return found
+    finally:
+        await admin.close()
+
+
+async def partitions_of(consumer: AIOKafkaConsumer, wires: Iterable[str]) -> list[TopicPartition]:
+    """Every partition of these topics.
+
+    Raises:
+        KafkaUnusable: a topic does not exist.
+    """
+    await consumer.topics()  # a consumer without a subscription has fetched no metadata yet
+    parts = []
+    for wire in wires:
+        numbers = consumer.partitions_for_topic(wire)
+        if not numbers:
+            raise KafkaUnusable(f"topic {wire} does not exist: run `veristream topics create`")
+        parts += [TopicPartition(wire, number) for number in sorted(numbers)]
+    return parts
+
+
+async def read_back(
+    broker: str, *, prefix: str, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]
+) -> list[Message]:
+    """The messages of some topics that are younger than so many seconds, up to what lies there now.
+
+    Of a topic in `only` just those partitions are read. Order holds within a partition. Messages that cannot be read
+    are passed over: whoever met them first has sent them to the dead letters.
+    """
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        topics = {prefix + topic.name: topic for topic in since}
+        parts = [
+            part
+            for part in await partitions_of(consumer, topics)
+            if part.partition in only.get(topics[part.topic], {part.partition})
+        ]
+        if not parts:
+            return []
+        ends = await consumer.end_offsets(parts)
+        now_ms = int(time() * 1000)
+        starts = await consumer.offsets_for_times(
+            {part: now_ms - int(since[topics[part.topic]] * 1000) for part in parts}
+        )
+        wanted = [part for part in parts if starts.get(part) and starts[part].offset < ends[part]]
+        if not wanted:
+            return []
+        consumer.assign(wanted)
+        for part in wanted:
+            consumer.seek(part, starts[part].offset)
+        found: list[Message] = []
+        while any([await consumer.position(part) < ends[part] for part in wanted]):
+            for part, records in (await consumer.getmany(timeout_ms=200, max_records=5000)).items():
+                topic = topics[part.topic]
+                for record in records:
+                    if record.offset < ends[part] and record.value is not None:
+                        try:
+                            found.append(decode(topic.message, record.value))
+                        except Refused:
+                            continue
+        return found
+    finally:
+        await consumer.stop()

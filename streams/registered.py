@@ -1,0 +1,21 @@
+"""Agents and detectors are found by entry points: ours in `pyproject.toml`, a platform's own in its packages."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+from streams.settings import SettingsError
+
+
+def installed(group: str, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """The classes registered under an entry point group, all or those wanted, in the order they are named.
+
+    Raises:
+        SettingsError: a wanted one is not installed.
+    """
+    found = {point.name: point for point in entry_points(group=group)}
+    if unknown := [name for name in wanted if name not in found]:
+        kind = group.removeprefix("veristream.")
+        raise SettingsError(f"{kind}: {', '.join(unknown)} not installed; there are {', '.join(sorted(found))}")
+    return {name: found[name].load() for name in wanted or found}

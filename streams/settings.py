@@ -1,0 +1,160 @@
+"""Settings: environment `VERISTREAM_*`, a TOML file, flags; in rising order of precedence: file, environment, flag."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import EnvSettingsSource, TomlConfigSettingsSource
+
+PREFIX = "VERISTREAM_"
+#: Named by `VERISTREAM_CONFIG`, else looked for in the folder the command runs in.
+DEFAULT_FILE = "veristream.toml"
+
+
+def _data_home() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "veristream"
+
+
+#: Lists are written `a,b,c` in the environment; JSON would make `VERISTREAM_AGENTS=identity` an error.
+Names = Annotated[tuple[str, ...], NoDecode]
+Paths = Annotated[tuple[Path, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """What one process needs to know. Every field has a default that works with `veristream up` on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    broker: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port]")
+    topic_prefix: str = Field("", description="goes before every topic name", pattern=r"^[a-zA-Z0-9._-]*$")
+    group_prefix: str = Field("veristream", description="consumer group of an agent: PREFIX-AGENT")
+    replication: int = Field(1, ge=1, description="replicas of the topics that are created")
+    session_timeout_s: float = Field(45.0, ge=2, description="a worker silent for so long is put out of its group")
+    shutdown_grace_s: float = Field(30.0, gt=0, description="how long a stopping worker may finish what it began")
+    max_message_bytes: int = Field(1_000_000, ge=10_000, description="largest message that is produced")
+
+    agents: Names = Field((), description="agents this worker runs; empty: all that are installed")
+    detectors: Names = Field((), description="detectors extraction runs; empty: all that are installed")
+    policy: str = Field("default", description="name of the policy in force")
+
+    http_host: str = Field("127.0.0.1", description="where /metrics, /livez and /readyz listen")
+    http_port: int = Field(9464, ge=0, le=65535, description="0: any free port")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = Field(False, description="one JSON object a line instead of text")
+
+    store: Path = Field(default_factory=lambda: _data_home() / "media", description="where `submit` puts media")
+    media_roots: Paths = Field((), description="folders that file:// media may lie in, besides the store")
+    media_hosts: Names = Field((), description="hosts (host or host:port) that http(s):// media may come from")
+    s3_buckets: Names = Field((), description="buckets that s3:// media may come from")
+    s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store; none: AWS")
+    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr | None = None
+    s3_secret_key: SecretStr | None = None
+
+    max_media_bytes: int = Field(4 * 2**30, ge=1, description="larger media is not fetched")
+    fetch_timeout_s: float = Field(120.0, gt=0, description="for one fetch, all tries together")
+    spool: Path | None = Field(None, description="folder for media being read; none: the system's temporary folder")
+    extract_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="decoding processes")
+    extract_timeout_s: float = Field(600.0, gt=0, description="a decoding process that takes longer is ended")
+    extract_memory_mb: int = Field(4096, ge=512, description="address space of one decoding process")
+    sample_interval_s: float = Field(1.0, gt=0, description="a frame is sampled each so many seconds")
+    max_pixels: int = Field(8192 * 4320, ge=1, description="larger pictures are refused")
+    max_duration_s: float = Field(6 * 3600.0, gt=0, description="longer media is refused")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+
+    @field_validator("agents", "detectors", "media_roots", "media_hosts", "s3_buckets", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Every folder that file:// media may lie in."""
+        return (self.store, *self.media_roots)
+
+
+def config_file() -> Path:
+    """The TOML file that is read if it is there."""
+    return Path(os.environ.get(PREFIX + "CONFIG") or DEFAULT_FILE)
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used: one line a fault, each with name, value, reason and origin."""
+
+
+def load(**flags: Any) -> Settings:
+    """Settings from flags (None: not given), environment and file.
+
+    Raises:
+        SettingsError: a setting is unknown or not allowed, or the file is not TOML.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(dict(fault), given) for fault in error.errors())) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{config_file()} is not TOML: {error}") from error
+    if unknown := _unknown_variables():
+        raise SettingsError("\n".join(f"{name}: there is no such setting (environment)" for name in unknown))
+    return settings
+
+
+def _fault(fault: dict[str, Any], given: dict[str, Any]) -> str:
+    name = str(fault["loc"][0]) if fault["loc"] else "settings"
+    reason = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
+    value = "" if name.endswith("key") else f" = {fault['input']!r}"
+    return f"{name}{value}: {reason} ({_origin_of(name, given)})"
+
+
+def _unknown_variables() -> list[str]:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _origin_of(name: str, given: dict[str, Any]) -> str:
+    if name in given:
+        return "flag"
+    if name in EnvSettingsSource(Settings)():
+        return "environment " + PREFIX + name.upper()
+    try:
+        in_file = name in TomlConfigSettingsSource(Settings, toml_file=config_file())()
+    except tomllib.TOMLDecodeError:
+        in_file = False
+    return f"file {config_file()}" if in_file else "default"
+
+
+class Shown(NamedTuple):
+    """One setting as `veristream settings` prints it; secrets are masked."""
+
+    name: str
+    value: str
+    origin: str
+    about: str
+
+
+def explain(settings: Settings, **flags: Any) -> list[Shown]:
+    """Every setting with the place its value comes from."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+        rows.append(Shown(name, text, _origin_of(name, given), field.description or ""))
+    return rows

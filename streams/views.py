@@ -1,0 +1,119 @@
+"""Views: compacted topics held in memory, whole, and kept up to date. What judges look things up in.
+
+Faust's tables are not used for this: their recovery can hang on compacted changelogs (faust-streaming #176, #597),
+and a table is split over workers, while every worker needs the whole of policies, hash bank and rumours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.message import Message, Refused, decode
+from schemas.topics import Topic
+from streams.kafka import partitions_of
+from streams.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Message)
+#: Says why a row must not replace the former one (None at first), by raising Refused.
+Check = Callable[[Any, Any], None]
+
+
+class View(Generic[M]):
+    """key → the last valid row of a compacted topic."""
+
+    def __init__(self, topic: Topic, metrics: Metrics, check: Check | None = None) -> None:
+        self.topic = topic
+        self.rows: dict[str, M] = {}
+        self.version = 0  # counts changes, so that whoever derives an index from the rows knows when to renew it
+        self._metrics = metrics
+        self._check = check
+
+    def apply(self, key: bytes | None, value: bytes | None) -> None:
+        """Take one message of the topic. A bad row is refused: the former one stays in force, and it is counted."""
+        name = (key or b"").decode("utf-8", "replace")
+        if value is None:
+            self.rows.pop(name, None)
+        else:
+            try:
+                row = decode(self.topic.message, value)
+                if getattr(row, self.topic.key) != name:
+                    raise Refused(self.topic.key, f"the message's key is {name!r}, which is not the row's")
+                if self._check:
+                    self._check(self.rows.get(name), row)
+            except Refused as refused:
+                self._metrics.state_refused.labels(self.topic.name).inc()
+                log.error("%s: row %r refused, the former one stays in force: %s", self.topic.name, name, refused)
+                return
+            self.rows[name] = row  # type: ignore[assignment]
+        self.version += 1
+        self._metrics.state_rows.labels(self.topic.name).set(len(self.rows))
+
+
+class Views:
+    """Reads the topics of all views with one consumer that belongs to no group."""
+
+    def __init__(self, views: Sequence[View[Any]], *, broker: str, prefix: str) -> None:
+        self.by_topic: Mapping[str, View[Any]] = {view.topic.name: view for view in views}
+        self._by_wire = {prefix + view.topic.name: view for view in views}
+        self._broker = broker
+        self._loaded = asyncio.Event()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether everything that lay in the topics at the start has been read."""
+        return self._loaded.is_set()
+
+    @property
+    def failed(self) -> BaseException | None:
+        """What ended the reading, if it has ended; the worker must then end too."""
+        if self._task is None or not self._task.done() or self._task.cancelled():
+            return None
+        return self._task.exception()
+
+    async def loaded(self) -> None:
+        """Wait until every view holds what lay in its topic at the start."""
+        await self._loaded.wait()
+
+    async def start(self) -> None:
+        """Start reading from the beginning."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._broker, enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        await self._consumer.start()
+        parts = await partitions_of(self._consumer, self._by_wire)
+        self._consumer.assign(parts)
+        await self._consumer.seek_to_beginning(*parts)
+        self._task = asyncio.create_task(self._read(parts), name="views")
+
+    async def _read(self, parts: list[TopicPartition]) -> None:
+        consumer = self._consumer
+        assert consumer is not None
+        ends = await consumer.end_offsets(parts)
+        while True:
+            if not self._loaded.is_set():
+                # A compacted topic has gaps in its offsets: what counts is the position, not the rows read.
+                positions = [(await consumer.position(part), ends[part]) for part in parts]
+                if all(position >= end for position, end in positions):
+                    self._loaded.set()
+                    log.info("state read: %s", {v.topic.name: len(v.rows) for v in self._by_wire.values()})
+            for part, records in (await consumer.getmany(timeout_ms=200, max_records=5000)).items():
+                view = self._by_wire[part.topic]
+                for record in records:
+                    view.apply(record.key, record.value)
+
+    async def stop(self) -> None:
+        """Stop reading; the rows stay."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._consumer:
+            await self._consumer.stop()

@@ -1,0 +1,158 @@
+"""The worker: agents, their state, their probes, in one process that either works or ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import faust
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from schemas.message import Message, Refused
+from schemas.policy import Policy
+from schemas.topics import POLICIES, Topic
+from streams.agent import Agent, Context
+from streams.app import attach
+from streams.defaults import default_policy
+from streams.health import Health
+from streams.kafka import read_back
+from streams.metrics import Metrics
+from streams.progress import Progress
+from streams.registered import installed
+from streams.settings import Settings
+from streams.views import View, Views
+
+log = logging.getLogger(__name__)
+
+#: sysexits.h: EX_SOFTWARE for a defect, EX_TEMPFAIL for a stop that took too long. Both ask to be started again.
+EXIT_DEFECT = 70
+EXIT_SLOW_STOP = 75
+#: Lag without a commit for so long makes a worker not ready; an agent whose items are slow may take their time-out more.
+COMMIT_AGE_LIMIT_S = 60.0
+
+
+def now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
+def end_hard(code: int, why: str) -> None:
+    """End at once, so that nothing unfinished is acknowledged; whoever supervises starts the worker again."""
+    log.critical("ending the process: %s", why)
+    logging.shutdown()
+    os._exit(code)
+
+
+class Worker:
+    """Runs the agents that the settings name until it is stopped."""
+
+    def __init__(self, settings: Settings) -> None:
+        registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self.metrics = Metrics(registry)
+        self.settings = settings
+        self.health = Health(registry, self.problems)
+        kinds: dict[str, type[Agent]] = installed("veristream.agents", settings.agents)
+        needed = {topic.name: topic for kind in kinds.values() for topic in kind.views}
+        self._views = Views(
+            [self._view(topic) for topic in needed.values()], broker=settings.broker, prefix=settings.topic_prefix
+        )
+        context = Context(settings, self.metrics, self._views.by_topic, now, self._read_back)
+        self._agents = [kind(context) for kind in kinds.values()]
+        self._apps: dict[str, faust.App] = {}
+        self._progress: dict[str, Progress] = {}
+        self._monitor: asyncio.Task[None] | None = None
+
+    def _view(self, topic: Topic) -> View[Any]:
+        if topic is not POLICIES:
+            return View(topic, self.metrics)
+        view: View[Policy] = View(topic, self.metrics, self._check_policy)
+        shipped = default_policy(self.settings.policy)
+        view.rows[shipped.name] = shipped
+        self.metrics.policy.labels(shipped.name).set(shipped.version)
+        return view
+
+    def _check_policy(self, former: Policy | None, policy: Policy) -> None:
+        if former and former.version == policy.version and former != policy and former.version > 1:
+            raise Refused(
+                "version", f"{policy.version} is in force with other content; a changed policy needs a new one"
+            )
+        if policy.name == self.settings.policy:
+            self.metrics.policy.labels(policy.name).set(policy.version)
+            log.info("policy %s version %d is in force", policy.name, policy.version)
+
+    async def _read_back(self, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]) -> list[Message]:
+        return await read_back(self.settings.broker, prefix=self.settings.topic_prefix, since=since, only=only)
+
+    def problems(self) -> list[str]:
+        """Why this worker is not ready; empty when it is."""
+        found = [] if self._views.is_loaded else ["state is still being read"]
+        for agent in self._agents:
+            progress = self._progress.get(agent.name)
+            limit = COMMIT_AGE_LIMIT_S + (self.settings.extract_timeout_s if agent.slow else 0)
+            if progress is None or not progress.partitions:
+                found.append(f"{agent.name}: no partitions assigned")
+            elif progress.commit_age_s > limit:
+                found.append(f"{agent.name}: no commit for {progress.commit_age_s:.0f} s while {progress.lag} wait")
+        return found
+
+    async def start(self) -> None:
+        """Read the state, join the groups, answer probes. Returns when every agent has its partitions."""
+        await self.health.start(self.settings.http_host, self.settings.http_port)
+        await self._views.start()
+        for agent in self._agents:
+            await agent.start()
+            app, _ = attach(
+                agent, self._views, fatal=lambda error: end_hard(EXIT_DEFECT, f"delivery failed: {error!r}")
+            )
+            self._apps[agent.name] = app
+            self._progress[agent.name] = Progress(agent.name, self.settings.topic_prefix, self.metrics)
+        self._monitor = asyncio.create_task(self._watch(), name="monitor")
+        await asyncio.gather(*(app.start() for app in self._apps.values()))
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            if error := self._views.failed:
+                end_hard(EXIT_DEFECT, f"reading state failed: {error!r}")
+            for name, app in self._apps.items():
+                if app.crashed:
+                    end_hard(EXIT_DEFECT, f"Faust app of {name} crashed: {app.crash_reason!r}")
+                if app.started and app._consumer is not None:
+                    try:
+                        queued = sum(agent.channel.queue.qsize() for agent in app.agents.values() if agent.channel)
+                        self._progress[name].read(app.consumer, queued=queued)
+                    except Exception as error:  # a consumer between two assignments answers with errors
+                        log.debug("%s: no reading: %r", name, error)
+
+    async def stop(self) -> None:
+        """Finish what has begun, commit, leave the groups. Ends the process hard if that takes too long."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(
+            self.settings.shutdown_grace_s, end_hard, EXIT_SLOW_STOP, "what had begun was not finished in time"
+        )
+        if self._monitor:
+            self._monitor.cancel()
+        await asyncio.gather(*(app.stop() for app in self._apps.values()))
+        for agent in self._agents:
+            await agent.stop()
+        await self._views.stop()
+        await self.health.stop()
+        timer.cancel()
+
+
+async def run(settings: Settings, *, stop: asyncio.Event, ready: Callable[[Worker], None] | None = None) -> None:
+    """Run a worker until `stop` is set; `ready` is called once all agents have their partitions."""
+    worker = Worker(settings)
+    try:
+        await worker.start()
+        if ready:
+            ready(worker)
+        await stop.wait()
+    finally:
+        await worker.stop()
