@@ -1,0 +1,1 @@
+"""What runs Veristream somewhere: the embedded broker and the demonstration."""

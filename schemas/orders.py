@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.decision import Level, Reason, StopKind, Until
-from schemas.message import Id, Message, Seconds, Text, Utc
+from schemas.message import Count, Id, Message, Seconds, Text, Utc
 
 
 class Takedown(Message, kw_only=True, frozen=True):
@@ -21,6 +21,7 @@ class Takedown(Message, kw_only=True, frozen=True):
     until: Until
     ordered_at: Utc
     stream_id: Id | None = None
+    seq: Annotated[Count | None, msgspec.Meta(description="of a stream: the segment from which on it stops")] = None
     reasons: tuple[Reason, ...] = ()
 
 

@@ -78,8 +78,9 @@ class RumorPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True
 
 
 class VerdictPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """How long an item waits for its decisions before it is held."""
+    """Whose decisions an item waits for, and how long, before it is held."""
 
+    agents: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1)] = ("identity", "review", "synthetic", "rumor")
     upload_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="seconds")] = 120.0
     segment_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="seconds")] = 15.0
 

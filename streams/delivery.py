@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError
@@ -28,7 +29,7 @@ from streams.views import Views
 
 log = logging.getLogger(__name__)
 
-#: How long the loop waits for a message before it lets the agent's clock tick.
+#: How often the agent's clock ticks, and how long the loop waits for a message at most.
 TICK_S = 1.0
 #: Larger originals are named in the dead letter, not copied: base64 takes 4/3, and the rest needs room.
 MAX_KEPT_BYTES = DEADLETTER_BYTES * 2 // 3
@@ -48,6 +49,7 @@ class Delivery:
         self._prefix = agent.context.settings.topic_prefix
         self._getter: asyncio.Task[Any] | None = None
         self._assigned: Assigned | None = None
+        self._ticked = monotonic()
 
     def assigned(self, parts: Iterable[Any]) -> None:
         """Partitions have been assigned: rebuild the agent's state before the next batch."""
@@ -100,7 +102,9 @@ class Delivery:
                 await self._deliver(batch)
             for event in batch:
                 event.ack()
-        await self._producer.send(self.agent.tick(self.agent.context.clock()))
+        if monotonic() - self._ticked >= TICK_S:
+            self._ticked = monotonic()
+            await self._producer.send(self.agent.tick(self.agent.context.clock()))
 
     async def _deliver(self, batch: list[Any]) -> None:
         slots = [self._read(event.message) for event in batch]

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 #: sysexits.h: EX_SOFTWARE for a defect, EX_TEMPFAIL for a stop that took too long. Both ask to be started again.
 EXIT_DEFECT = 70
 EXIT_SLOW_STOP = 75
-#: Lag without a commit for so long makes a worker not ready; an agent whose items are slow may take their time-out more.
+#: Lag without a commit for so long makes a worker not ready; an agent with slow items may take their time-out more.
 COMMIT_AGE_LIMIT_S = 60.0
 
 

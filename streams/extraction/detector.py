@@ -23,7 +23,7 @@ SOUND_RATE = 16_000
 
 
 class Frame(NamedTuple):
-    """A sampled frame: its time in seconds, and (height, width, 3) RGB bytes whose longer side is FRAME_SIDE at most."""
+    """A sampled frame: its time in seconds, and (height, width, 3) RGB bytes of at most FRAME_SIDE a side."""
 
     at_s: float
     rgb: NDArray[np.uint8]

@@ -33,6 +33,7 @@ class Fetcher:
         self._settings = settings
         self._http: aiohttp.ClientSession | None = None
         self._stores: dict[str, S3Store] = {}
+        self._roots = [root.resolve() for root in settings.roots]
         if settings.spool:
             settings.spool.mkdir(parents=True, exist_ok=True)
 
@@ -88,14 +89,15 @@ class Fetcher:
         if host not in ("", "localhost"):
             raise ExtractFailure("EXTRACT-FORBIDDEN", f"file:// names the host {host!r}; write file:///path")
         try:
-            real = Path(path).resolve(strict=True)  # before the check: a link must not lead out
+            # Before the check: a link must not lead out.
+            real = await asyncio.to_thread(Path(path).resolve, strict=True)
         except OSError as error:
             raise ExtractFailure("EXTRACT-FETCH", f"the file is not there ({error.strerror})") from error
-        if not any(real.is_relative_to(root.resolve()) for root in self._settings.roots):
+        if not any(real.is_relative_to(root) for root in self._roots):
             raise ExtractFailure(
                 "EXTRACT-FORBIDDEN", "the file lies outside the allowed folders (VERISTREAM_MEDIA_ROOTS)"
             )
-        if not real.is_file():
+        if not await asyncio.to_thread(real.is_file):
             raise ExtractFailure("EXTRACT-FORBIDDEN", "it is not a regular file")
         try:
             with real.open("rb") as file:

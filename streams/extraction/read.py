@@ -91,7 +91,7 @@ def read(path: Path, detectors: Sequence[Detector], limits: Limits) -> Reading:
             container = av.open(
                 file,
                 mode="r",
-                metadata_errors="replace",
+                metadata_errors="surrogateescape",  # one bad tag must not cost the whole item
                 options={"format_whitelist": FORMATS, "protocol_whitelist": PROTOCOLS},
             )
         except (av.FFmpegError, ValueError) as error:
@@ -237,7 +237,7 @@ class _Sampler:
             format="rgb24",
             interpolation="AREA",
         )
-        self._batch.append(Frame(round(at_s, 3), small.to_ndarray()))
+        self._batch.append(Frame(round(at_s, 3), small.to_ndarray().astype(np.uint8, copy=False)))
         self.frames_seen += 1
         if len(self._batch) == BATCH:
             self._look()

@@ -1,0 +1,1 @@
+"""Identity: who may publish, through which provider, made with which feature."""

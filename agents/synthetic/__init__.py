@@ -1,0 +1,1 @@
+"""Synthetic: what is not real, and whether it is labelled."""

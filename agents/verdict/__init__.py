@@ -1,0 +1,1 @@
+"""Verdict: the one answer an item gets."""

@@ -1,0 +1,83 @@
+"""The verdict judge: from an item's decisions to its one answer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from agents.decide import ground
+from schemas.decision import Decision, Until, stable_id
+from schemas.policy import Policy
+from schemas.verdict import Answer, Verdict
+
+
+def is_final(decisions: Mapping[str, Decision], policy: Policy) -> bool:
+    """Whether no further decision could change the answer.
+
+    So it is once every agent has decided, once one of them removes the item, and once identity holds it: what
+    identity holds is not passed on, so nothing else will come.
+    """
+    if set(policy.verdict.agents) <= decisions.keys() or removes(decisions.values()):
+        return True
+    identity = decisions.get("identity")
+    return identity is not None and identity.action == "takedown"
+
+
+def removes(decisions: Iterable[Decision]) -> Decision | None:
+    """The decision that removes the item for good, if there is one."""
+    return next((d for d in decisions if d.stop and d.stop.kind != "hold"), None)
+
+
+def judge(
+    decisions: Mapping[str, Decision],
+    policy: Policy,
+    now: datetime,
+    *,
+    former: Verdict | None = None,
+    cut: bool = False,
+) -> Verdict:
+    """The answer these decisions add up to.
+
+    Removed (or of a stream that was cut) → block; stopped, under review or not decided in time → hold; labelled →
+    publish_labelled; else publish. At least one decision is there.
+    """
+    ordered = sorted(decisions.values(), key=lambda decision: decision.agent)
+    answer, until = _answer(ordered, final=is_final(decisions, policy), cut=cut)
+    reasons = [reason for decision in ordered for reason in decision.reasons]
+    if cut and answer == "block" and not removes(ordered):
+        reasons.insert(0, ground("STREAM-CUT"))
+    elif not cut and not is_final(decisions, policy):
+        missing = sorted(set(policy.verdict.agents) - decisions.keys())
+        reasons.insert(0, ground("VERDICT-TIMEOUT", score=1 - len(missing) / len(policy.verdict.agents)))
+    first = ordered[0]
+    created_at = first.decided_at.timestamp() - first.latency_s
+    return Verdict(
+        verdict_id=stable_id("verdict", first.event_id, answer, *(decision.decision_id for decision in ordered)),
+        event_id=first.event_id,
+        content_id=first.content_id,
+        publisher_id=first.publisher_id,
+        stream_id=first.stream_id,
+        seq=first.seq,
+        verdict=answer,
+        until=until,
+        reasons=tuple(reasons),
+        labels=tuple(d.label for d in ordered if d.label and answer == "publish_labelled"),
+        decisions=tuple(decision.decision_id for decision in ordered),
+        policy=policy.ref,
+        decided_at=now,
+        latency_s=max(0.0, now.timestamp() - created_at),
+        replaces=former.verdict_id if former else None,
+    )
+
+
+def _answer(decisions: Sequence[Decision], *, final: bool, cut: bool) -> tuple[Answer, Until | None]:
+    if cut or removes(decisions):
+        return "block", "forever"
+    stops = [decision.stop for decision in decisions if decision.stop]
+    if stops:
+        return "hold", stops[0].until
+    if not final or any(decision.action == "review" for decision in decisions):
+        return "hold", "reviewed"
+    if any(decision.action == "label" for decision in decisions):
+        return "publish_labelled", None
+    return "publish", None
