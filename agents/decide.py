@@ -12,7 +12,8 @@ from schemas.policy import Policy
 from schemas.reasons import CATALOGUE
 from schemas.signals import Evidence
 
-_SEVERITY: Mapping[Action, int] = {"allow": 0, "label": 1, "review": 2, "takedown": 3}
+SEVERITY: Mapping[Action, int] = {"allow": 0, "label": 1, "review": 2, "takedown": 3}
+"""action → how much it weighs against another."""
 #: Of two takedowns the one that ends later stands.
 _STOPS: Mapping[StopKind, int] = {"hold": 0, "remove": 1, "cut_stream": 2}
 
@@ -54,7 +55,7 @@ def label(reason: Reason, level: Level, text: str) -> Finding:
     return Finding(reason, "label", label=LabelTerms(level=level, text=text))
 
 
-def decide(  # noqa: PLR0917 - each is a different thing, and every judge names them in this order
+def decide(
     agent: str,
     event: Event,
     policy: Policy,
@@ -63,7 +64,7 @@ def decide(  # noqa: PLR0917 - each is a different thing, and every judge names 
     models: Mapping[str, str] | None = None,
 ) -> Decision:
     """The decision that the findings add up to: the most severe action, every reason, most severe first."""
-    ranked = sorted(findings, key=lambda found: -_SEVERITY[found.action])
+    ranked = sorted(findings, key=lambda found: -SEVERITY[found.action])
     stops = [found.stop for found in ranked if found.stop]
     labels = [found.label for found in ranked if found.label]
     return Decision(

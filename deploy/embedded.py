@@ -18,6 +18,9 @@ from time import monotonic, sleep
 #: The first join of a group takes half of this (measured: 1.0 s at 2 s, 3.0 s at 6 s, 23 s at 45 s). Six seconds are
 #: four heartbeats of 1.5 s: a busy laptop does not miss all of them.
 SESSION_TIMEOUT_S = 6.0
+#: It looks for new messages a few times within this wait instead of answering as soon as there is one: short, so that
+#: a hop takes some 10 ms.
+FETCH_MAX_WAIT_S = 0.05
 #: It is ready within milliseconds; a machine under load gets some more.
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 10.0

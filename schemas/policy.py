@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+from importlib.resources import files
 from typing import Annotated, Literal
 
 import msgspec
 
 from schemas.decision import PolicyRef
-from schemas.message import Id, Message, Score, Seconds, Text
+from schemas.message import Id, Message, Score, Seconds, Text, convert
 
 OnTerm = Literal["review", "takedown"]
 
@@ -106,3 +108,9 @@ class Policy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     def ref(self) -> PolicyRef:
         """Name and version, as decisions carry them."""
         return PolicyRef(name=self.name, version=self.version)
+
+
+def default_policy(name: str = "default") -> Policy:
+    """The documented policy that ships as `schemas/policy.toml`: in force, under this name, until one is sent."""
+    text = files("schemas").joinpath("policy.toml").read_text("utf-8")
+    return msgspec.structs.replace(convert(Policy, tomllib.loads(text)), name=name)

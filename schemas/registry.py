@@ -19,9 +19,9 @@ class Publisher(Message, kw_only=True, frozen=True):
     kind: Literal["person", "organisation"]
     real_name: RealName = "unverified"
     verified_at: Utc | None = None
-    id_number: Annotated[str | None, msgspec.Meta(max_length=32, description="GB 11643, 18 characters")] = None
-    organisation_code: Annotated[str | None, msgspec.Meta(max_length=32, description="GB 32100, 18 characters")] = None
-    mobile: Annotated[str | None, msgspec.Meta(max_length=32)] = None
+    id_number: Annotated[str, msgspec.Meta(max_length=32, description="GB 11643, 18 characters")] | None = None
+    organisation_code: Annotated[str, msgspec.Meta(max_length=32, description="GB 32100, 18 characters")] | None = None
+    mobile: Annotated[str, msgspec.Meta(max_length=32)] | None = None
 
 
 class Licence(Message, kw_only=True, frozen=True):

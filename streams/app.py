@@ -10,23 +10,22 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import faust
-
 from streams.agent import Agent
 from streams.delivery import Delivery
 from streams.kafka import DEADLETTER_BYTES
 from streams.producer import Producer
 from streams.settings import Settings
+from streams.transport import App
 from streams.views import Views
 
 #: Heartbeats per session: the usual three, and one for a loop that is late.
 HEARTBEATS_PER_SESSION = 4
 
 
-def faust_app(name: str, settings: Settings, *, buffer: int) -> faust.App:
+def faust_app(name: str, settings: Settings, *, buffer: int) -> App:
     """A Faust app with the settings under which it loses nothing; each is here for a reason."""
     session = settings.session_timeout_s
-    return faust.App(
+    app = App(
         f"{settings.group_prefix}-{name}",
         broker=[f"kafka://{server}" for server in settings.broker.split(",")],
         loop=asyncio.get_event_loop(),
@@ -55,9 +54,11 @@ def faust_app(name: str, settings: Settings, *, buffer: int) -> faust.App:
         web_enabled=False,
         debug=False,
     )
+    app.fetch_max_wait_s = settings.fetch_max_wait_s
+    return app
 
 
-def attach(agent: Agent, views: Views, *, fatal: Callable[[BaseException], None]) -> tuple[faust.App, Delivery]:
+def attach(agent: Agent, views: Views, *, fatal: Callable[[BaseException], None]) -> tuple[App, Delivery]:
     """The Faust app that runs this agent, and its delivery loop."""
     settings = agent.context.settings
     # Two batches: one being worked on, one waiting.

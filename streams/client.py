@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from schemas.event import Media, Segment, Upload
 from schemas.message import Message, encode
 from schemas.topics import SEGMENTS, TOPICS, UPLOADS, Topic
-from streams.kafka import DEADLETTER_BYTES, KafkaUnusable, partitions_of
+from streams.kafka import DEADLETTER_BYTES, KafkaUnusable, partitions_of, reader
 from streams.settings import Settings
 
 
@@ -38,9 +38,7 @@ class Feed:
         self._prefix = settings.topic_prefix
         self._topics = topics
         self._from_beginning = from_beginning
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.broker, enable_auto_commit=False, auto_offset_reset="earliest"
-        )
+        self._consumer = reader(settings)
 
     async def __aenter__(self) -> Self:
         """Find the topics' ends; what is sent after this is seen."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
@@ -100,27 +100,41 @@ class Delivery:
         if batch:
             with self._metrics.batch_seconds.labels(self.agent.name).time():
                 await self._deliver(batch)
-            for event in batch:
-                event.ack()
         if monotonic() - self._ticked >= TICK_S:
             self._ticked = monotonic()
             await self._producer.send(self.agent.tick(self.agent.context.clock()))
 
     async def _deliver(self, batch: list[Any]) -> None:
         slots = [self._read(event.message) for event in batch]
-        prepared: Sequence[Any] = [None] * len(slots)
         if self.agent.slow:
-            prepared = await asyncio.gather(*map(self._prepare, slots), return_exceptions=True)
-        for event, slot, work in zip(batch, slots, prepared, strict=True):
-            out = [slot] if isinstance(slot, Outgoing) else self._handle(event.message, slot, work)
-            try:
-                await self._producer.send(out, flush=False)
-            except (Refused, MessageSizeTooLargeError) as error:
-                await self._producer.send([self._dead(event.message, error)], flush=False)
+            # All begin at once, but each goes out as soon as those before it have, instead of with the slowest.
+            work = [asyncio.ensure_future(self._prepare(slot)) for slot in slots]
+            for event, slot, task in zip(batch, slots, work, strict=True):
+                await self._send(event.message, slot, await task)
+                await self._producer.flush()
+                event.ack()
+            return
+        for event, slot in zip(batch, slots, strict=True):
+            await self._send(event.message, slot, None)
         await self._producer.flush()
+        for event in batch:
+            event.ack()
 
     async def _prepare(self, slot: Incoming | Outgoing) -> Any:
-        return await self.agent.prepare(slot) if isinstance(slot, Incoming) else None
+        """What the agent prepares for the message, or the exception that it raised."""
+        if isinstance(slot, Outgoing):
+            return None
+        try:
+            return await self.agent.prepare(slot)
+        except Exception as error:
+            return error
+
+    async def _send(self, message: Any, slot: Incoming | Outgoing, prepared: Any) -> None:
+        out = [slot] if isinstance(slot, Outgoing) else self._handle(message, slot, prepared)
+        try:
+            await self._producer.send(out, flush=False)
+        except (Refused, MessageSizeTooLargeError) as error:
+            await self._producer.send([self._dead(message, error)], flush=False)
 
     def _read(self, message: Any) -> Incoming | Outgoing:
         """The message as its topic's type, or the dead letter it becomes."""
@@ -139,7 +153,7 @@ class Delivery:
 
     def _handle(self, message: Any, incoming: Incoming, prepared: Any) -> Iterable[Outgoing]:
         try:
-            if isinstance(prepared, BaseException):
+            if isinstance(prepared, Exception):
                 raise prepared
             return list(self.agent.handle(incoming._replace(prepared=prepared)))
         except Exception as error:

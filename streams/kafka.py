@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.message import Message, Refused, decode
 from schemas.topics import DEADLETTERS, TOPICS, Topic
+from streams.settings import Settings
 
 #: A dead letter holds its message in base64 with the reason around it: room for that beside any input.
 DEADLETTER_BYTES = 8 * 2**20
@@ -56,13 +57,14 @@ async def _admin(broker: str) -> AIOKafkaAdminClient:
     return admin
 
 
-async def create_topics(broker: str, *, prefix: str, replication: int, max_message_bytes: int) -> list[str]:
+async def create_topics(settings: Settings) -> list[str]:
     """Create every topic of the table that is missing, and nothing else. Returns the names that were created.
 
     Raises:
         KafkaUnusable: no broker answers, or it refuses a topic.
     """
-    admin = await _admin(broker)
+    prefix = settings.topic_prefix
+    admin = await _admin(settings.broker)
     try:
         there = set(await admin.list_topics())
         missing = [topic for topic in TOPICS.values() if prefix + topic.name not in there]
@@ -73,8 +75,8 @@ async def create_topics(broker: str, *, prefix: str, replication: int, max_messa
                 NewTopic(
                     prefix + topic.name,
                     topic.partitions,
-                    replication,
-                    topic_configs=config_of(topic, max_message_bytes),
+                    settings.replication,
+                    topic_configs=config_of(topic, settings.max_message_bytes),
                 )
                 for topic in missing
             ]
@@ -87,9 +89,10 @@ async def create_topics(broker: str, *, prefix: str, replication: int, max_messa
         await admin.close()
 
 
-async def check_topics(broker: str, *, prefix: str) -> list[Difference]:
+async def check_topics(settings: Settings) -> list[Difference]:
     """What of the table the broker does not have, or has otherwise. Never changes anything."""
-    admin = await _admin(broker)
+    prefix = settings.topic_prefix
+    admin = await _admin(settings.broker)
     try:
         described = {row["topic"]: row for row in await admin.describe_topics()}
         found = []
@@ -110,6 +113,16 @@ async def check_topics(broker: str, *, prefix: str) -> list[Difference]:
         await admin.close()
 
 
+def reader(settings: Settings) -> AIOKafkaConsumer:
+    """A consumer that belongs to no group and commits nothing."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.broker,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=int(settings.fetch_max_wait_s * 1000),
+    )
+
+
 async def partitions_of(consumer: AIOKafkaConsumer, wires: Iterable[str]) -> list[TopicPartition]:
     """Every partition of these topics.
 
@@ -127,17 +140,17 @@ async def partitions_of(consumer: AIOKafkaConsumer, wires: Iterable[str]) -> lis
 
 
 async def read_back(
-    broker: str, *, prefix: str, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]
+    settings: Settings, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]
 ) -> list[Message]:
     """The messages of some topics that are younger than so many seconds, up to what lies there now.
 
     Of a topic in `only` just those partitions are read. Order holds within a partition. Messages that cannot be read
     are passed over: whoever met them first has sent them to the dead letters.
     """
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = reader(settings)
     await consumer.start()
     try:
-        topics = {prefix + topic.name: topic for topic in since}
+        topics = {settings.topic_prefix + topic.name: topic for topic in since}
         parts = [
             part
             for part in await partitions_of(consumer, topics)

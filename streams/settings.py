@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     group_prefix: str = Field("veristream", description="consumer group of an agent: PREFIX-AGENT")
     replication: int = Field(1, ge=1, description="replicas of the topics that are created")
     session_timeout_s: float = Field(45.0, ge=2, description="a worker silent for so long is put out of its group")
+    fetch_max_wait_s: float = Field(0.5, gt=0, description="how long the broker may hold back an empty answer")
     shutdown_grace_s: float = Field(30.0, gt=0, description="how long a stopping worker may finish what it began")
     max_message_bytes: int = Field(1_000_000, ge=10_000, description="largest message that is produced")
 

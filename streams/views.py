@@ -15,8 +15,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.message import Message, Refused, decode
 from schemas.topics import Topic
-from streams.kafka import partitions_of
+from streams.kafka import partitions_of, reader
 from streams.metrics import Metrics
+from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +60,10 @@ class View(Generic[M]):
 class Views:
     """Reads the topics of all views with one consumer that belongs to no group."""
 
-    def __init__(self, views: Sequence[View[Any]], *, broker: str, prefix: str) -> None:
+    def __init__(self, views: Sequence[View[Any]], settings: Settings) -> None:
         self.by_topic: Mapping[str, View[Any]] = {view.topic.name: view for view in views}
-        self._by_wire = {prefix + view.topic.name: view for view in views}
-        self._broker = broker
+        self._by_wire = {settings.topic_prefix + view.topic.name: view for view in views}
+        self._settings = settings
         self._loaded = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
@@ -85,9 +86,7 @@ class Views:
 
     async def start(self) -> None:
         """Start reading from the beginning."""
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker, enable_auto_commit=False, auto_offset_reset="earliest"
-        )
+        self._consumer = reader(self._settings)
         await self._consumer.start()
         parts = await partitions_of(self._consumer, self._by_wire)
         self._consumer.assign(parts)

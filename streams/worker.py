@@ -9,21 +9,20 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import faust
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from schemas.message import Message, Refused
-from schemas.policy import Policy
+from schemas.policy import Policy, default_policy
 from schemas.topics import POLICIES, Topic
 from streams.agent import Agent, Context
 from streams.app import attach
-from streams.defaults import default_policy
 from streams.health import Health
 from streams.kafka import read_back
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.registered import installed
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
+from streams.transport import App
 from streams.views import View, Views
 
 log = logging.getLogger(__name__)
@@ -59,12 +58,10 @@ class Worker:
         self.health = Health(registry, self.problems)
         kinds: dict[str, type[Agent]] = installed("veristream.agents", settings.agents)
         needed = {topic.name: topic for kind in kinds.values() for topic in kind.views}
-        self._views = Views(
-            [self._view(topic) for topic in needed.values()], broker=settings.broker, prefix=settings.topic_prefix
-        )
+        self._views = Views([self._view(topic) for topic in needed.values()], settings)
         context = Context(settings, self.metrics, self._views.by_topic, now, self._read_back)
         self._agents = [kind(context) for kind in kinds.values()]
-        self._apps: dict[str, faust.App] = {}
+        self._apps: dict[str, App] = {}
         self._progress: dict[str, Progress] = {}
         self._monitor: asyncio.Task[None] | None = None
 
@@ -87,7 +84,7 @@ class Worker:
             log.info("policy %s version %d is in force", policy.name, policy.version)
 
     async def _read_back(self, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]) -> list[Message]:
-        return await read_back(self.settings.broker, prefix=self.settings.topic_prefix, since=since, only=only)
+        return await read_back(self.settings, since, only)
 
     def problems(self) -> list[str]:
         """Why this worker is not ready; empty when it is."""
@@ -103,7 +100,11 @@ class Worker:
 
     async def start(self) -> None:
         """Read the state, join the groups, answer probes. Returns when every agent has its partitions."""
-        await self.health.start(self.settings.http_host, self.settings.http_port)
+        where = f"{self.settings.http_host}:{self.settings.http_port}"
+        try:
+            await self.health.start(self.settings.http_host, self.settings.http_port)
+        except OSError as error:
+            raise SettingsError(f"http_port: cannot listen on {where} ({error.strerror}); choose another") from error
         await self._views.start()
         for agent in self._agents:
             await agent.start()

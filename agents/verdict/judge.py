@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from agents.decide import ground
+from agents.decide import SEVERITY, ground
 from schemas.decision import Decision, Until, stable_id
 from schemas.policy import Policy
 from schemas.verdict import Answer, Verdict
@@ -41,7 +41,7 @@ def judge(
     Removed (or of a stream that was cut) → block; stopped, under review or not decided in time → hold; labelled →
     publish_labelled; else publish. At least one decision is there.
     """
-    ordered = sorted(decisions.values(), key=lambda decision: decision.agent)
+    ordered = sorted(decisions.values(), key=lambda decision: (-SEVERITY[decision.action], decision.agent))
     answer, until = _answer(ordered, final=is_final(decisions, policy), cut=cut)
     reasons = [reason for decision in ordered for reason in decision.reasons]
     if cut and answer == "block" and not removes(ordered):

@@ -58,6 +58,11 @@ class Detector(abc.ABC):
     wants_frames: ClassVar[bool] = False
     wants_sound: ClassVar[bool] = False
 
+    @classmethod
+    def problems(cls) -> list[str]:
+        """What keeps it from working on this machine, in words (a model that is missing or changed); for `doctor`."""
+        return []
+
     @abc.abstractmethod
     def open(self, source: Source) -> None:
         """Begin an item."""

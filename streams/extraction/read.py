@@ -26,8 +26,6 @@ SIGNATURES = (
 )
 #: Frames handed to the detectors at once: a model's fixed cost a call is shared, and 8 frames are 6 MB at most.
 BATCH = 8
-#: Frame hashes in one message. At one a second that is over half an hour; beyond it every second one goes, evenly.
-MAX_HASHES = 2000
 
 
 class ExtractFailure(Exception):
@@ -154,7 +152,7 @@ def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits:
             sound_s=sampler.sound_s,
         ),
         signals=tuple(signal for findings in found.values() for signal in findings.signals),
-        frames=_thinned(tuple(frame for findings in found.values() for frame in findings.frames)),
+        frames=tuple(frame for findings in found.values() for frame in findings.frames),
         absent=tuple(panel.absent),
         models={detector.name: detector.version for detector in detectors if detector.name in found},
     )
@@ -252,9 +250,3 @@ class _Sampler:
             samples = part.to_ndarray().reshape(-1).astype(np.float32, copy=False)
             self._panel.each("hear", samples, round(self.sound_s, 3), wants="wants_sound")
             self.sound_s += len(samples) / SOUND_RATE
-
-
-def _thinned(frames: tuple[FrameHash, ...]) -> tuple[FrameHash, ...]:
-    while len(frames) > MAX_HASHES:
-        frames = frames[::2]
-    return frames

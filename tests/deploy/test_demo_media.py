@@ -17,7 +17,8 @@ import pytest
 
 from deploy.demo import media as demo
 from deploy.demo.footage import FootageError, Picture, Shot, encode, find_footage, remux
-from deploy.demo.media import DemoMedia, SegmentFile, cut_segments, make_media
+from deploy.demo.media import DemoMedia, make_media
+from deploy.demo.segments import SegmentFile, cut_segments
 
 # Meta's advice for PDQ: two pictures are the same up to 31 of 256 bits, and a hash counts from quality 50 on.
 SAME_UP_TO = 31

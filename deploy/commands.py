@@ -1,0 +1,113 @@
+"""`up`, `demo`: the whole pipeline on one machine, with a broker of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.common import Broker, HttpPort, fail, out, run, settings
+from streams.cli.pipeline import until_stopped
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+    from streams.worker import Worker
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    from deploy.submit import submit
+
+    app.command()(up)
+    app.command()(demo)
+    app.command()(submit)
+
+
+def up(
+    broker: Broker = None,
+    port: Annotated[int, typer.Option(help="port of the embedded broker")] = 9092,
+    http_port: HttpPort = None,
+    seed: Annotated[bool, typer.Option(help="register publisher `demo` and provider `demo-provider`")] = True,
+) -> None:
+    """Run everything here: broker, topics and all agents; Ctrl-C ends it all.
+
+    The embedded broker keeps everything in memory and serves one worker. With --broker (or VERISTREAM_BROKER) that
+    Kafka is used instead, topics that are missing are created, and nothing is registered.
+    """
+    named = settings(broker=broker, http_port=http_port)
+    if broker or "broker" in named.model_fields_set:
+        run(_up(named, seed=False))
+        return
+    from deploy.embedded import BrokerError, EmbeddedBroker
+
+    try:
+        with EmbeddedBroker(port) as embedded:
+            run(_up(settings(http_port=http_port, **beside(embedded)), seed=seed))
+    except BrokerError as error:
+        raise typer.Exit(fail(str(error))) from None
+
+
+def beside(embedded: Any) -> dict[str, Any]:
+    """The settings of a worker beside the embedded broker."""
+    from deploy.embedded import FETCH_MAX_WAIT_S, SESSION_TIMEOUT_S
+
+    return {
+        "broker": embedded.address,
+        "session_timeout_s": SESSION_TIMEOUT_S,
+        "fetch_max_wait_s": FETCH_MAX_WAIT_S,
+        "replication": 1,
+    }
+
+
+async def _up(named: Settings, *, seed: bool) -> None:
+    from streams.kafka import create_topics
+
+    await create_topics(named)
+    if seed:
+        await _seed(named)
+
+    def ready(worker: Worker) -> None:
+        out.print(
+            f"[bold green]ready[/]  broker {named.broker}   metrics http://{named.http_host}:{worker.health.port}/metrics"
+        )
+        out.print("try:   veristream submit clip.mp4          (in another terminal)")
+        out.print("       veristream tail decisions verdicts  (what happens, as it happens)")
+
+    await until_stopped(named, ready)
+
+
+async def _seed(named: Settings) -> None:
+    from datetime import UTC, datetime
+
+    from schemas.registry import Licence, Provider, Publisher
+    from schemas.topics import PROVIDERS, PUBLISHERS
+    from streams.client import Client
+
+    async with Client(named) as client:
+        # The published example of GB 11643: it belongs to nobody.
+        person = Publisher(
+            publisher_id="demo",
+            kind="person",
+            real_name="verified",
+            verified_at=datetime.now(UTC),
+            id_number="11010519491231002X",
+        )
+        licence = Licence(kind="audio-video", number="0110538", services=("*",))
+        await client.send(PUBLISHERS, person)
+        await client.send(PROVIDERS, Provider(provider_id="demo-provider", name="Demo Video", licences=(licence,)))
+
+
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="run the scenario, print one table, exit 0 if all is as expected")
+    ] = False,
+    case: Annotated[list[int] | None, typer.Option(help="only these cases (1 to 12); may be repeated")] = None,
+) -> None:
+    """Watch real clips go through the whole pipeline: twelve cases, from an ordinary upload to a cut livestream.
+
+    Brings its own broker and pipeline on free ports, makes its media from real footage, and stays up afterwards for
+    your own clips.
+    """
+    from deploy.demo.show import show
+
+    raise typer.Exit(show(once=once, wanted=tuple(case or ())))

@@ -1,0 +1,157 @@
+"""The demonstration in the terminal: a pipeline of its own, the scenario going through it, one table at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from rich.live import Live
+from rich.table import Table
+
+from deploy.commands import beside
+from deploy.demo.footage import FootageError
+from deploy.demo.media import DemoMedia, make_media
+from deploy.demo.runner import Result, Runner
+from deploy.demo.scenario import Seen
+from deploy.embedded import BrokerError, EmbeddedBroker, free_port
+from deploy.submit import COLOURS
+from streams.cli.common import err, fail, out, run, settings
+from streams.cli.pipeline import until_stopped
+from streams.kafka import create_topics
+from streams.settings import Settings
+from streams.worker import Worker
+
+#: Ports people and Prometheus know, for the demonstration that stays; `--once` takes free ones and disturbs nobody.
+BROKER_PORT = 9092
+STAGES = ("identity", "extraction", "review", "synthetic", "rumor", "verdict")
+
+
+def show(*, once: bool, wanted: Sequence[int]) -> int:
+    """Run the demonstration; returns the exit code: 0 if every case came out as the table of truth says."""
+    try:
+        with EmbeddedBroker(free_port() if once else BROKER_PORT) as embedded:
+            named = settings(**beside(embedded), http_port=0 if once else None, log_level="warning" if once else None)
+            results: list[Result] = run(_show(named, once=once, wanted=wanted))
+    except (BrokerError, FootageError) as error:
+        return fail(str(error))
+    return 1 if any(result.faults for result in results) else 0
+
+
+async def _show(named: Settings, *, once: bool, wanted: Sequence[int]) -> list[Result]:
+    begun = monotonic()
+    folder = named.store.parent / "demo"
+    ready: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+    with err.status("creating topics, starting the agents, making media from real footage") as status:
+        await create_topics(named)
+        working = asyncio.create_task(until_stopped(named, ready.set_result))
+        media = await asyncio.to_thread(make_media, folder, lambda name: status.update(f"making {name}"))
+        status.update("waiting for the agents to join their groups")
+        either: set[asyncio.Future[Any]] = {ready, working}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if working.done():  # it failed, or was stopped before it was ready
+        await working
+        return []
+    out.print(
+        f"[green]ready[/] after {monotonic() - begun:.1f} s: broker {named.broker}, metrics {_metrics(ready.result())}"
+    )
+    scenario = asyncio.create_task(_scenario(named, media, folder, wanted))
+    await asyncio.wait({scenario, working}, return_when=asyncio.FIRST_COMPLETED)
+    if not scenario.done():  # Ctrl-C
+        scenario.cancel()
+        with suppress(asyncio.CancelledError):
+            await scenario
+        await working
+        return []
+    results = await scenario
+    out.print(_table(results))
+    if once:
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+    else:
+        _what_next(ready.result(), folder)
+        await working
+    return results
+
+
+async def _scenario(named: Settings, media: DemoMedia, folder: Path, wanted: Sequence[int]) -> list[Result]:
+    board = _Board()
+    with Live(
+        get_renderable=board.table, console=out, refresh_per_second=8, transient=True, vertical_overflow="visible"
+    ):
+        return await Runner(named, media, folder / "segments", board.see).run(wanted)
+
+
+class _Board:
+    """Each item's way, as it goes it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, int, str], dict[str, str]] = {}
+
+    def see(self, seen: Seen) -> None:
+        """Note what happened."""
+        row = self._rows.setdefault((seen.case, seen.step, seen.item), {})
+        row[seen.stage] = seen.said
+
+    def table(self) -> Table:
+        """The way of every item so far."""
+        table = Table("case", "item", *STAGES, title="each item's way", title_justify="left")
+        for (case, _, item), row in sorted(self._rows.items()):
+            table.add_row(str(case), item, *(_cell(stage, row.get(stage, "")) for stage in STAGES))
+        return table
+
+
+def _cell(stage: str, said: str) -> str:
+    first, *codes = said.split(" ")
+    if stage == "verdict":
+        return f"[{COLOURS.get(first, 'cyan')}]{first}[/]"
+    if first in ("allow", "read"):
+        return "[green]✓[/]"
+    return "\n".join([first, *codes])
+
+
+def _table(results: Sequence[Result]) -> Table:
+    table = Table(
+        "", "item", "expected verdict", "verdict", "reasons", "seconds", title="the scenario", title_justify="left"
+    )
+    for result in results:
+        case = result.case
+        expected, got = (_counted([step.expect for step in case.steps]), _counted(result.verdicts))
+        codes = dict.fromkeys(code for step in result.codes for code in step)
+        table.add_row(
+            f"{case.number}",
+            case.name,
+            expected,
+            f"[green]{got}[/]" if not result.faults else f"[bold red]{got}[/]\n" + "\n".join(result.faults),
+            "\n".join(codes),
+            f"{max(result.seconds, default=0.0):.2f}",
+        )
+    good = sum(not result.faults for result in results)
+    table.caption = f"{good} of {len(results)} cases as expected"
+    return table
+
+
+def _counted(words: Sequence[str]) -> str:
+    """`publish ×6, block ×6` for a livestream, in the order of first appearance."""
+    return ", ".join(f"{word} ×{words.count(word)}" if words.count(word) > 1 else word for word in dict.fromkeys(words))
+
+
+def _metrics(worker: Worker) -> str:
+    return f"http://{worker.settings.http_host}:{worker.health.port}/metrics"
+
+
+def _what_next(worker: Worker, folder: Path) -> None:
+    out.print(f"\nThe pipeline stays up. Metrics: {_metrics(worker)}   Ctrl-C ends it. Try, in another terminal:\n")
+    command = "  .venv/bin/veristream"
+    for line in (
+        f"{command} submit {folder / 'sound.m4a'} --as alice",
+        f"{command} submit {folder / 'ordinary.mp4'} --as alice --title '喝盐水可以预防核辐射'",
+        f"{command} submit --live {folder / 'stream.mp4'} --segment 2 --realtime --as alice",
+        f"{command} hashbank add {folder / 'ordinary.mp4'}   # and submit it again",
+        f"{command} tail decisions verdicts takedowns",
+    ):
+        out.print(line, soft_wrap=True, markup=False)

@@ -1,0 +1,81 @@
+"""What the commands share: options, consoles, settings, and how they fail."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from streams.settings import Settings, load
+
+#: Tables are made for terminals of 100 columns and more; a pipe or a log has no width of its own.
+WIDTH = None if sys.stdout.isatty() else 120
+out = Console(highlight=False, width=WIDTH)
+#: Progress and errors: standard output stays clean for `--json`.
+err = Console(stderr=True, highlight=False)
+
+Broker = Annotated[
+    str | None,
+    typer.Option("--broker", "-b", help="Kafka bootstrap servers [default: 127.0.0.1:9092]", metavar="HOST:PORT"),
+]
+HttpPort = Annotated[int | None, typer.Option("--http-port", help="port of /metrics, /livez, /readyz [default: 9464]")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line on standard output, for scripts")]
+
+#: Exit codes beside 0 (done) and 1 (an error that the text explains).
+EXIT_HELD = 3
+EXIT_BLOCKED = 4
+EXIT_NO_ANSWER = 5
+
+
+def fail(message: str) -> int:
+    """Say what is wrong, and give the exit code for it."""
+    err.print(f"[bold red]error:[/] {message}", soft_wrap=True)
+    return 1
+
+
+def settings(**flags: Any) -> Settings:
+    """The settings with these flags; with them, logging."""
+    loaded = load(**flags)
+    _log(loaded)
+    return loaded
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _log(settings: Settings) -> None:
+    handler: logging.Handler = RichHandler(console=err, show_path=False, log_time_format="%H:%M:%S", markup=False)
+    if settings.log_json:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_JsonLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], format="%(message)s", force=True)
+    # Libraries say at INFO what only matters when they are being debugged.
+    if settings.log_level != "debug":
+        for name in ("aiokafka", "faust", "mode"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a command's work; Ctrl-C ends it without a traceback."""
+    import uvloop
+
+    try:
+        return uvloop.run(work)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

@@ -1,0 +1,198 @@
+"""`publisher`, `policy`, `put`: the rows that judges look things up in."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
+
+if TYPE_CHECKING:
+    from schemas.message import Message
+    from schemas.topics import Topic
+    from streams.settings import Settings
+
+publisher = typer.Typer(no_args_is_help=True, help="Register publishers and look them up.")
+policy = typer.Typer(no_args_is_help=True, help="Check, put in force and show policies.")
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(publisher, name="publisher")
+    app.add_typer(policy, name="policy")
+    app.command()(put)
+
+
+async def send(named: Settings, rows: list[tuple[Topic, Message]]) -> None:
+    """Send rows, each under its topic's key."""
+    from streams.client import Client
+
+    async with Client(named) as client:
+        for topic, row in rows:
+            await client.send(topic, row)
+
+
+async def _row(named: Settings, topic: Topic, key: str) -> bytes | None:
+    from streams.client import Feed
+
+    found = None
+    async with Feed(named, [topic], from_beginning=True) as feed:
+        while not await feed.at_end():
+            for record in await feed.read(0.3):
+                if record.key == key:
+                    found = record.value
+    return found
+
+
+def _print(row: bytes | None, what: str, *, as_json: bool) -> None:
+    if row is None:
+        raise typer.Exit(fail(f"there is no {what}"))
+    if as_json:
+        out.print(row.decode(), soft_wrap=True, markup=False)
+    else:
+        out.print_json(row.decode())
+
+
+@publisher.command("put")
+def publisher_put(
+    publisher_id: Annotated[str, typer.Argument()],
+    broker: Broker = None,
+    kind: Annotated[str, typer.Option(help="person or organisation")] = "person",
+    real_name: Annotated[
+        str, typer.Option(help="unverified, verified, expired or revoked: the verifier's finding")
+    ] = "unverified",
+    id_number: Annotated[str | None, typer.Option(help="GB 11643")] = None,
+    organisation_code: Annotated[str | None, typer.Option(help="GB 32100")] = None,
+    mobile: Annotated[str | None, typer.Option()] = None,
+) -> None:
+    """Register a publisher, or replace its row."""
+    from schemas.message import Refused, convert
+    from schemas.registry import Publisher
+    from schemas.topics import PUBLISHERS
+
+    fields = {
+        "publisher_id": publisher_id,
+        "kind": kind,
+        "real_name": real_name,
+        "verified_at": datetime.now(UTC) if real_name == "verified" else None,
+        "id_number": id_number,
+        "organisation_code": organisation_code,
+        "mobile": mobile,
+    }
+    try:
+        row = convert(Publisher, fields)
+    except Refused as refused:
+        raise typer.Exit(fail(str(refused))) from None
+    run(send(settings(broker=broker), [(PUBLISHERS, row)]))
+    out.print(f"publisher {publisher_id} is registered; the next event is judged by it")
+
+
+@publisher.command("show")
+def publisher_show(publisher_id: str, broker: Broker = None, as_json: AsJson = False) -> None:
+    """Show a publisher's row, its numbers masked."""
+    from schemas.topics import PUBLISHERS
+
+    row = run(_row(settings(broker=broker), PUBLISHERS, publisher_id))
+    if row is not None:
+        fields = json.loads(row)
+        for name in ("id_number", "organisation_code", "mobile"):
+            if fields.get(name):
+                fields[name] = "•" * (len(fields[name]) - 4) + fields[name][-4:]
+        row = json.dumps(fields, ensure_ascii=False).encode()
+    _print(row, f"publisher {publisher_id!r}", as_json=as_json)
+
+
+def _policy(path: Path) -> Any:
+    from schemas.message import Refused, convert
+    from schemas.policy import Policy
+
+    try:
+        return convert(Policy, tomllib.loads(path.read_text("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise typer.Exit(fail(f"{path} is not TOML: {error}")) from None
+    except Refused as refused:
+        raise typer.Exit(fail(f"{path}: {refused}")) from None
+
+
+@policy.command("lint")
+def policy_lint(file: File) -> None:
+    """Check a policy file; exit 1 with field and reason if it would be refused."""
+    found = _policy(file)
+    out.print(f"{file} is a valid policy: {found.name} version {found.version}")
+
+
+@policy.command("put")
+def policy_put(file: File, broker: Broker = None) -> None:
+    """Put a policy file in force: the next item is judged by it."""
+    from schemas.topics import POLICIES
+
+    row = _policy(file)
+    named = settings(broker=broker)
+    former = run(_row(named, POLICIES, row.name))
+    if former and json.loads(former)["version"] >= row.version:
+        raise typer.Exit(
+            fail(
+                f"version: {json.loads(former)['version']} is in force; give {row.name} a higher one than {row.version}"
+            )
+        )
+    run(send(named, [(POLICIES, row)]))
+    out.print(f"policy {row.name} version {row.version} is in force")
+    if row.name != named.policy:
+        err.print(f"note: workers with VERISTREAM_POLICY={named.policy} do not use it")
+
+
+@policy.command("show")
+def policy_show(
+    name: Annotated[str | None, typer.Argument(help="[default: VERISTREAM_POLICY]")] = None,
+    broker: Broker = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the policy in force."""
+    from schemas.message import encode
+    from schemas.policy import default_policy
+    from schemas.topics import POLICIES
+
+    named = settings(broker=broker)
+    wanted = name or named.policy
+    row = run(_row(named, POLICIES, wanted))
+    if row is None and wanted == named.policy:
+        row = encode(default_policy(wanted))
+    _print(row, f"policy {wanted!r}", as_json=as_json)
+
+
+def put(
+    topic: Annotated[
+        str, typer.Argument(help="a compacted topic: publishers, providers, features, hashbank, rumors, policies")
+    ],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="one JSON object, or one a line (.jsonl)")],
+    broker: Broker = None,
+) -> None:
+    """Send rows from a file. All are checked first; if one is wrong, none is sent."""
+    from schemas.message import Refused, decode
+    from streams.client import topic_named
+
+    try:
+        to = topic_named(topic)
+    except ValueError as error:
+        raise typer.Exit(fail(str(error))) from None
+    if not to.compacted:
+        raise typer.Exit(fail(f"{topic} is not a compacted topic: its messages are not rows"))
+    text = file.read_bytes()
+    lines = [line for line in text.splitlines() if line.strip()] if file.suffix == ".jsonl" else [text]
+    rows, wrong = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append((to, decode(to.message, line)))
+        except Refused as refused:
+            wrong.append(f"line {number}: {refused}" if file.suffix == ".jsonl" else str(refused))
+    if wrong:
+        raise typer.Exit(fail(f"{file}: " + "; ".join(wrong[:20])))
+    run(send(settings(broker=broker), rows))
+    out.print(f"{len(rows)} row{'s' if len(rows) != 1 else ''} sent to {topic}")

@@ -1,0 +1,112 @@
+"""What can be wrong with a machine and a broker, each with what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from streams.kafka import KafkaUnusable, check_topics
+from streams.registered import installed
+from streams.settings import Settings, SettingsError
+
+#: Codecs of ingest tiers that the FFmpeg libraries must be able to decode.
+CODECS = ("h264", "hevc", "vp9", "av1", "aac", "opus", "mp3")
+#: Below this much room, in bytes, the spool runs full with a few long uploads.
+LEAST_ROOM = 10 * 2**30
+#: A clock before this day is wrong: this code did not exist.
+EARLIEST = datetime(2026, 11, 1, tzinfo=UTC)
+#: adjtimex(2): the kernel's word for a clock that nothing keeps in time.
+_TIME_ERROR = 5
+
+
+class Check(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    state: Literal["ok", "warn", "bad"]
+    found: str
+    fix: str = ""
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Look at everything."""
+    here = await asyncio.to_thread(lambda: [_python(), *_media(), *_plugins(settings), *_folders(settings), _clock()])
+    return [*here, *await _broker(settings)]
+
+
+def _python() -> Check:
+    return Check("python", "ok", sys.version.split()[0])
+
+
+def _media() -> Iterator[Check]:
+    import av
+
+    versions = ", ".join(f"{name} {'.'.join(map(str, version))}" for name, version in av.library_versions.items())
+    yield Check("ffmpeg", "ok", versions)
+    missing = [codec for codec in CODECS if codec not in av.codecs_available]
+    if missing:
+        yield Check("codecs", "bad", f"cannot decode {', '.join(missing)}", "install PyAV from its wheel: make setup")
+    else:
+        yield Check("codecs", "ok", " ".join(CODECS))
+
+
+def _plugins(settings: Settings) -> Iterator[Check]:
+    for group, wanted in (("agents", settings.agents), ("detectors", settings.detectors)):
+        try:
+            found = installed(f"veristream.{group}", wanted)
+        except (SettingsError, ImportError) as error:
+            yield Check(group, "bad", str(error), f"correct VERISTREAM_{group.upper()}, or install the package")
+            continue
+        yield Check(group, "ok", " ".join(found))
+        if group == "detectors":
+            for name, kind in found.items():
+                problems = kind.problems()
+                fix = "install again: make setup" if problems else ""
+                state: Literal["ok", "bad"] = "bad" if problems else "ok"
+                yield Check(f"detector {name}", state, "; ".join(problems) or kind.version, fix)
+
+
+def _folders(settings: Settings) -> Iterator[Check]:
+    spool = settings.spool or Path("/tmp")  # noqa: S108 - only its free room is asked for
+    for name, folder in (("store", settings.store), ("spool", spool)):
+        there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        room = shutil.disk_usage(there).free
+        if not os.access(there, os.W_OK):
+            yield Check(name, "bad", f"{folder} cannot be written", f"allow it, or set VERISTREAM_{name.upper()}")
+        elif room < LEAST_ROOM:
+            yield Check(name, "warn", f"{folder} has {room / 2**30:.1f} GiB left", "make room, or move it")
+        else:
+            yield Check(name, "ok", f"{folder}, {room / 2**30:.0f} GiB left")
+
+
+def _clock() -> Check:
+    now = datetime.now(UTC)
+    if now < EARLIEST:
+        return Check("clock", "bad", f"it says {now:%Y-%m-%d %H:%M}", "set it: decisions and deadlines carry its time")
+    # The first field of struct timex (modes = 0: only read) is all that matters; the rest is room for the answer.
+    state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))
+    if state == _TIME_ERROR:
+        return Check(
+            "clock", "warn", f"{now:%Y-%m-%d %H:%M} UTC, kept in time by nothing", "run chrony or another NTP client"
+        )
+    return Check("clock", "ok", f"{now:%Y-%m-%d %H:%M} UTC")
+
+
+async def _broker(settings: Settings) -> list[Check]:
+    try:
+        different = await check_topics(settings)
+    except KafkaUnusable as error:
+        return [Check("broker", "bad", f"{settings.broker} does not answer", str(error))]
+    found = [Check("broker", "ok", settings.broker)]
+    if different:
+        found += [Check("topic", "bad", f"{row.topic} {row.what}", row.fix) for row in different]
+    else:
+        found.append(Check("topics", "ok", "as the table says"))
+    return found
