@@ -27,7 +27,9 @@ def up(
     broker: Broker = None,
     port: Annotated[int, typer.Option(help="port of the embedded broker")] = 9092,
     http_port: HttpPort = None,
-    seed: Annotated[bool, typer.Option(help="register publisher `demo` and provider `demo-provider`")] = True,
+    register_demo: Annotated[
+        bool, typer.Option("--seed/--no-seed", help="register publisher `demo` and provider `demo-provider`")
+    ] = True,
 ) -> None:
     """Run everything here: broker, topics and all agents; Ctrl-C ends it all.
 
@@ -36,13 +38,13 @@ def up(
     """
     named = settings(broker=broker, http_port=http_port)
     if broker or "broker" in named.model_fields_set:
-        run(_up(named, seed=False))
+        run(_up(named, demo=False))
         return
     from deploy.embedded import BrokerError, EmbeddedBroker
 
     try:
         with EmbeddedBroker(port) as embedded:
-            run(_up(settings(http_port=http_port, **beside(embedded)), seed=seed))
+            run(_up(settings(http_port=http_port, **beside(embedded)), demo=register_demo))
     except BrokerError as error:
         raise typer.Exit(fail(str(error))) from None
 
@@ -59,12 +61,12 @@ def beside(embedded: Any) -> dict[str, Any]:
     }
 
 
-async def _up(named: Settings, *, seed: bool) -> None:
+async def _up(named: Settings, *, demo: bool) -> None:
     from streams.kafka import create_topics
 
     await create_topics(named)
-    if seed:
-        await _seed(named)
+    if demo:
+        await seed(named)
 
     def ready(worker: Worker) -> None:
         out.print(
@@ -76,7 +78,8 @@ async def _up(named: Settings, *, seed: bool) -> None:
     await until_stopped(named, ready)
 
 
-async def _seed(named: Settings) -> None:
+async def seed(named: Settings) -> None:
+    """Register a publisher and a provider to try things with."""
     from datetime import UTC, datetime
 
     from schemas.registry import Licence, Provider, Publisher

@@ -163,7 +163,7 @@ def _print(rows: Iterable[tuple[Path, Verdict]], *, as_json: bool) -> None:
         if as_json:
             out.print_json(json.dumps({"file": str(path)} | json.loads(encode(verdict))), indent=None)
             continue
-        codes = [reason.code for reason in verdict.reasons]
+        codes = list(dict.fromkeys(reason.code for reason in verdict.reasons))
         remedy = CATALOGUE[codes[0]].remedy if codes else ""
         table.add_row(
             path.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
@@ -29,6 +29,16 @@ class HashEntry(Message, kw_only=True, frozen=True):
     sha256: Sha256 | None = None
     expires_at: Utc | None = None
 
+    schema_rules: ClassVar[tuple[dict[str, Any], ...]] = (
+        {
+            "description": "there is something to match",
+            "anyOf": [
+                {"properties": {"frames": {"minItems": 1}}, "required": ["frames"]},
+                {"properties": {"sha256": {"type": "string"}}, "required": ["sha256"]},
+            ],
+        },
+    )
+
     def __post_init__(self) -> None:
         if not self.frames and self.sha256 is None:
             raise ValueError("`frames` and `sha256` are both missing: the entry could never match")
@@ -52,6 +62,14 @@ class Rumor(Message, kw_only=True, frozen=True):
     added_at: Utc
     refutation: RumorRefutation | None = None
     expires_at: Utc | None = None
+
+    schema_rules: ClassVar[tuple[dict[str, Any], ...]] = (
+        {
+            "description": "a refuted rumour names what is true and who says so",
+            "if": {"properties": {"status": {"const": "refuted"}}},
+            "then": {"properties": {"refutation": {"type": "object"}}, "required": ["refutation"]},
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.status == "refuted" and self.refutation is None:

@@ -8,6 +8,14 @@ import msgspec
 
 from schemas.message import Count, Message, Utc
 
+#: JSON Schema only notes base64; the pattern makes it refuse what we refuse.
+Base64 = Annotated[
+    bytes,
+    msgspec.Meta(
+        extra_json_schema={"pattern": "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},
+    ),
+]
+
 
 class DeadLetter(Message, kw_only=True, frozen=True):
     """The original bytes of a message (base64 in JSON), where it lay, and why it could not be handled."""
@@ -15,8 +23,8 @@ class DeadLetter(Message, kw_only=True, frozen=True):
     topic: str
     partition: Count
     offset: Count
-    key: bytes | None
-    value: bytes | None
+    key: Base64 | None
+    value: Base64 | None
     agent: str
     error: Annotated[str, msgspec.Meta(description="class of the error")]
     reason: Annotated[str, msgspec.Meta(description="what is wrong, in words")]

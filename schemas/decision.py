@@ -23,7 +23,7 @@ Level = Annotated[int, msgspec.Meta(ge=0, le=3)]
 class Reason(Message, kw_only=True, frozen=True):
     """One ground of a decision. The article comes with the code, from the catalogue."""
 
-    code: Id
+    code: Annotated[Id, msgspec.Meta(extra_json_schema={"enum": list(CATALOGUE)})]
     score: Score
     threshold: Score
     evidence: tuple[Evidence, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,14 +20,19 @@ Tag = Annotated[str, msgspec.Meta(max_length=200)]
 class Media(Message, kw_only=True, frozen=True):
     """Where the media lies, and what must be found there. An event carries a link, never the media."""
 
-    uri: Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+    uri: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=4096, extra_json_schema={"pattern": "^(file|s3|https?)://"}),
+    ]
     sha256: Sha256
     bytes: Count
 
     def __post_init__(self) -> None:
         scheme = urlsplit(self.uri).scheme
-        if scheme not in URI_SCHEMES:
-            raise ValueError(f"`uri` has the scheme {scheme!r}; allowed are {', '.join(sorted(URI_SCHEMES))}")
+        # As it stands, too: urlsplit overlooks blanks and capitals, and whoever fetches it may not.
+        if scheme not in URI_SCHEMES or not self.uri.startswith(f"{scheme}://"):
+            allowed = ", ".join(f"{allowed}://" for allowed in sorted(URI_SCHEMES))
+            raise ValueError(f"`uri` has the scheme {scheme!r}; it must begin exactly with one of {allowed}")
 
 
 class Event(Message, kw_only=True, frozen=True):
@@ -60,6 +65,10 @@ class Event(Message, kw_only=True, frozen=True):
 
 class Upload(Event, kw_only=True, frozen=True):
     """A whole item, on topic `uploads`."""
+
+    schema_rules: ClassVar[tuple[dict[str, Any], ...]] = (
+        {"description": "only a segment has a stream", "properties": {"stream_id": {"type": "null"}}},
+    )
 
     def __post_init__(self) -> None:
         if self.stream_id is not None:

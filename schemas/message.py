@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -21,15 +21,21 @@ Utc = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339, with a zo
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, description="seconds")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="lower-case hexadecimal")]
+#: The length too, because `$` also matches before a line break at the end.
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="lower-case hexadecimal")]
 #: A PDQ hash: 256 bits as 64 hexadecimal digits (Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ
 #: Image-Hashing Algorithm", 2019).
-Pdq = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", description="256 bits, lower-case hexadecimal")]
+Pdq = Annotated[
+    str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="256 bits, lower-case hexadecimal")
+]
 
 
 class Message(msgspec.Struct, kw_only=True, frozen=True):
     """A message as it goes over the wire. Unknown fields in input are dropped, not refused: readers of one
     version can read writers of the next."""
+
+    #: What `__post_init__` checks, in JSON Schema's words; `schemas.generate` adds it to the type's schema.
+    schema_rules: ClassVar[tuple[dict[str, Any], ...]] = ()
 
 
 class Refused(ValueError):
@@ -46,15 +52,18 @@ class Refused(ValueError):
 
 M = TypeVar("M", bound=Message)
 
-#: msgspec puts the place at the end of its sentence; everything before it is the reason.
-_WHERE = re.compile(r"^(?P<reason>.*?)(?: - at `(?P<key>key )?(?:in )?\$\.?(?P<path>.*)`)?$", re.DOTALL)
+#: msgspec puts the place at the end of its sentence, after what may be the sender's own words.
+_WHERE = re.compile(r"(?:key )?(?:in )?\$\.?(?P<path>.*)`", re.DOTALL)
 #: …and says which field is missing or unknown inside the sentence instead; our own checks begin with the field.
 _NAMED = re.compile(r"^(?:Object (?:missing required field|contains unknown field) )?`(?P<name>[^`]*)`")
 
 
 def _refusal(error: Exception) -> Refused:
-    match = _WHERE.match(str(error))
-    reason, path = (match["reason"], match["path"] or "") if match else (str(error), "")
+    reason, _, place = str(error).rpartition(" - at `")
+    if where := _WHERE.fullmatch(place):
+        path = where["path"]
+    else:
+        reason, path = str(error), ""
     if named := _NAMED.match(reason):
         path = f"{path}.{named['name']}" if path else named["name"]
     return Refused(path, reason)

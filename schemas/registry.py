@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.message import Id, Message, Utc
+from schemas.message import Id, Message, Sha256, Utc
 
 RealName = Literal["unverified", "verified", "expired", "revoked"]
 
@@ -45,7 +45,7 @@ class Assessment(Message, kw_only=True, frozen=True):
     """The record of a safety assessment (Provisions, Art. 10)."""
 
     assessor: Id
-    report_sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    report_sha256: Sha256
     assessed_at: Utc
     valid_until: Utc
 

@@ -86,6 +86,9 @@ class Views:
 
     async def start(self) -> None:
         """Start reading from the beginning."""
+        if not self._by_wire:  # e.g. a worker that runs extraction alone
+            self._loaded.set()
+            return
         self._consumer = reader(self._settings)
         await self._consumer.start()
         parts = await partitions_of(self._consumer, self._by_wire)

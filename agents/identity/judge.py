@@ -18,7 +18,7 @@ from schemas.registry import Feature, Provider, Publisher
 from schemas.signals import Evidence
 
 #: Mobile numbers of mainland China, with or without the country code.
-_MOBILE = re.compile(r"^(?:\+?86)?1[3-9]\d{9}$")
+_MOBILE = re.compile(r"^(?:\+?86)?1[3-9][0-9]{9}$")
 
 
 @dataclass(frozen=True, slots=True)

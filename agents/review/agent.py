@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import ClassVar
 
 from agents.judging import JudgingAgent
@@ -32,7 +33,7 @@ class Review(JudgingAgent):
         """Match, then judge."""
         signals: Signals = message.value
         policy, now = self.context.policy, self.context.clock()
-        self._renew(policy)
+        self._renew(policy, now)
         matched = Matched(
             self._bank.match(
                 signals.frames,
@@ -44,11 +45,12 @@ class Review(JudgingAgent):
         )
         yield from self.decided(judge(signals, matched, policy, now), policy)
 
-    def _renew(self, policy: Policy) -> None:
-        """Make bank and term list again when what they are made of has changed."""
+    def _renew(self, policy: Policy, now: datetime) -> None:
+        """Make bank and term list again when what they are made of has changed, or an entry has expired."""
         view = self.context.views[HASHBANK.name]
-        if self._made_of == (view.version, policy):
+        stale = self._bank.stale_at is not None and self._bank.stale_at <= now
+        if self._made_of == (view.version, policy) and not stale:
             return
-        self._bank = HashBank(view.rows.values(), min_quality=policy.review.hash_min_quality, now=self.context.clock())
+        self._bank = HashBank(view.rows.values(), min_quality=policy.review.hash_min_quality, now=now)
         self._terms = TermList(policy.review.terms)
         self._made_of = (view.version, policy)

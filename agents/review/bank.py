@@ -28,6 +28,8 @@ class HashBank:
     def __init__(self, entries: Iterable[HashEntry], *, min_quality: int = 0, now: datetime | None = None) -> None:
         kept = [entry for entry in entries if not (now and entry.expires_at and entry.expires_at <= now)]
         rows = [(entry, frame) for entry in kept for frame in entry.frames if frame.quality >= min_quality]
+        #: When an entry expires next: from then on the bank has to be made again.
+        self.stale_at = min((entry.expires_at for entry in kept if entry.expires_at), default=None)
         self._rows = rows
         self._words = _words([frame.pdq for _, frame in rows])
         self.files: Mapping[str, HashEntry] = {entry.sha256: entry for entry in kept if entry.sha256}

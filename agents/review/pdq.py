@@ -31,7 +31,7 @@ class PdqDetector(Detector):
     """Hashes frames; gives no signal of its own."""
 
     name = "pdq"
-    version = "pdqhash-512px-1"
+    version = "pdqhash-512px-2"
     wants_frames = True
 
     def __init__(self) -> None:
@@ -42,10 +42,12 @@ class PdqDetector(Detector):
         self._kept = []
 
     def see(self, frames: Sequence[Frame]) -> None:
-        """Hash each frame; keep it if it shows something new."""
+        """Hash each frame; keep it if it shows something new, or the same in more detail."""
         for frame in frames:
             code, quality = pdq(frame.rgb)
-            if not self._kept or distance(self._kept[-1].pdq, code) > SAME_SCENE:
+            # A picture that fades in keeps its hash while its quality rises: the better one must not be lost.
+            last = self._kept[-1] if self._kept else None
+            if last is None or quality > last.quality or distance(last.pdq, code) > SAME_SCENE:
                 self._kept.append(FrameHash(at_s=frame.at_s, pdq=code, quality=quality))
 
     def findings(self) -> Findings:

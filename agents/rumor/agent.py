@@ -32,7 +32,8 @@ class Rumor(JudgingAgent):
         signals: Signals = message.value
         policy, now = self.context.policy, self.context.clock()
         view = self.context.views[RUMORS.name]
-        if self._made_of != view.version:
+        stale = self._rumors.stale_at is not None and self._rumors.stale_at <= now
+        if self._made_of != view.version or stale:
             self._rumors, self._made_of = RumorList(view.rows.values(), now), view.version
         matches = self._rumors.match(signals.event, policy.rumor.match)
         decision = judge(signals, matches, policy, now)

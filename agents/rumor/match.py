@@ -33,10 +33,12 @@ class RumorList:
     """The listed rumours, made ready for matching."""
 
     def __init__(self, rumors: Iterable[Rumor], now: datetime) -> None:
+        kept = [rumor for rumor in rumors if not (rumor.expires_at and rumor.expires_at <= now)]
+        #: When a rumour expires next: from then on the list has to be made again.
+        self.stale_at = min((rumor.expires_at for rumor in kept if rumor.expires_at), default=None)
         self._claims = [
             (rumor, claim, text)
-            for rumor in rumors
-            if not (rumor.expires_at and rumor.expires_at <= now)
+            for rumor in kept
             for claim in rumor.claims
             if len(text := normalised(claim)) >= SHORTEST
         ]

@@ -45,6 +45,8 @@ class Join:
         #: stream → the segment from which on it is cut.
         self._cut: OrderedDict[str, int] = OrderedDict()
         self._held: OrderedDict[tuple[str, str], None] = OrderedDict()
+        #: Stream orders that a restart found to be missing.
+        self._owed: list[Takedown] = []
 
     def restore(self, messages: Iterable[object]) -> None:
         """Begin from what the topics hold: decisions, verdicts and takedowns, in any order. Nothing follows from it
@@ -60,10 +62,20 @@ class Join:
                 else:
                     self._held[message.stream_id, message.until] = None
         for message in messages:
-            if isinstance(message, Verdict) and (item := self._items.get(message.event_id)):
-                if item.verdict is None or message.decided_at >= item.verdict.decided_at:
-                    item.verdict = message
-                self._open.pop(message.event_id, None)
+            if (
+                isinstance(message, Verdict)
+                and (item := self._items.get(message.event_id))
+                and (item.verdict is None or message.decided_at >= item.verdict.decided_at)
+            ):
+                item.verdict = message
+        # What lies on the topic may not have been taken before the restart, and is ignored as a repeat when it is
+        # delivered: what follows from it is found out here.
+        for event_id, item in self._items.items():
+            if item.verdict and {d.decision_id for d in item.decisions.values()} <= set(item.verdict.decisions):
+                del self._open[event_id]
+        taken = [decision for item in self._items.values() for decision in item.decisions.values()]
+        for decision in sorted(taken, key=lambda decision: decision.decided_at):
+            self._owed.extend(self._stream_order(decision))
 
     def take(self, decision: Decision, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
         """What follows from one decision; nothing if it was taken before."""
@@ -77,8 +89,11 @@ class Join:
         if self._is_cut(decision) or is_final(item.decisions, policy):
             yield from self._answer(decision.event_id, item, policy, now)
 
-    def due(self, policy: Policy, now: datetime) -> Iterator[Verdict]:
-        """Answers for items that are complete and unanswered (after a restart), or past their deadline."""
+    def due(self, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
+        """Answers for items that are complete and unanswered (after a restart), or past their deadline; and what
+        streams are owed since a restart."""
+        owed, self._owed = self._owed, []
+        yield from owed
         for event_id, item in list(self._open.items()):
             segment = item.any.stream_id is not None
             limit = policy.verdict.segment_deadline_s if segment else policy.verdict.upload_deadline_s
@@ -91,8 +106,8 @@ class Join:
         if item is None:
             item = self._items[decision.event_id] = self._open[decision.event_id] = Item(decision.decided_at)
         known = item.decisions.get(decision.agent)
-        if known and known.decision_id == decision.decision_id:
-            return None
+        if known and (known.decision_id == decision.decision_id or known.decided_at > decision.decided_at):
+            return None  # a repeat, of this decision or of one that it has replaced
         item.decisions[decision.agent] = decision
         return item
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,8 @@ def show(*, once: bool, wanted: Sequence[int]) -> int:
     """Run the demonstration; returns the exit code: 0 if every case came out as the table of truth says."""
     try:
         with EmbeddedBroker(free_port() if once else BROKER_PORT) as embedded:
-            named = settings(**beside(embedded), http_port=0 if once else None, log_level="warning" if once else None)
+            # A line of log in the middle would tear the board.
+            named = settings(**beside(embedded), http_port=0 if once else None, log_level="warning")
             results: list[Result] = run(_show(named, once=once, wanted=wanted))
     except (BrokerError, FootageError) as error:
         return fail(str(error))
@@ -58,7 +60,7 @@ async def _show(named: Settings, *, once: bool, wanted: Sequence[int]) -> list[R
     out.print(
         f"[green]ready[/] after {monotonic() - begun:.1f} s: broker {named.broker}, metrics {_metrics(ready.result())}"
     )
-    scenario = asyncio.create_task(_scenario(named, media, folder, wanted))
+    scenario = asyncio.create_task(_scenario(named, media, folder, once=once, wanted=wanted))
     await asyncio.wait({scenario, working}, return_when=asyncio.FIRST_COMPLETED)
     if not scenario.done():  # Ctrl-C
         scenario.cancel()
@@ -78,40 +80,50 @@ async def _show(named: Settings, *, once: bool, wanted: Sequence[int]) -> list[R
     return results
 
 
-async def _scenario(named: Settings, media: DemoMedia, folder: Path, wanted: Sequence[int]) -> list[Result]:
+async def _scenario(
+    named: Settings, media: DemoMedia, folder: Path, *, once: bool, wanted: Sequence[int]
+) -> list[Result]:
     board = _Board()
-    with Live(
-        get_renderable=board.table, console=out, refresh_per_second=8, transient=True, vertical_overflow="visible"
-    ):
+    with Live(get_renderable=board.table, console=out, refresh_per_second=8, transient=once):
         return await Runner(named, media, folder / "segments", board.see).run(wanted)
 
 
 class _Board:
-    """Each item's way, as it goes it."""
+    """Each item's way, as it goes it. A livestream is one row: its segments go the same way."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[int, int, str], dict[str, str]] = {}
+        self._rows: dict[tuple[int, str], dict[str, list[str]]] = {}
 
     def see(self, seen: Seen) -> None:
         """Note what happened."""
-        row = self._rows.setdefault((seen.case, seen.step, seen.item), {})
-        row[seen.stage] = seen.said
+        row = self._rows.setdefault((seen.case, _family(seen.item)), {})
+        row.setdefault(seen.stage, []).append(seen.said)
 
     def table(self) -> Table:
         """The way of every item so far."""
         table = Table("case", "item", *STAGES, title="each item's way", title_justify="left")
-        for (case, _, item), row in sorted(self._rows.items()):
-            table.add_row(str(case), item, *(_cell(stage, row.get(stage, "")) for stage in STAGES))
+        for (case, family), row in sorted(self._rows.items()):
+            count = len(row.get("submitted", ()))
+            item = f"{family} ×{count}" if count > 1 else family
+            table.add_row(str(case), item, *(_cell(stage, row.get(stage, ())) for stage in STAGES))
         return table
 
 
-def _cell(stage: str, said: str) -> str:
-    first, *codes = said.split(" ")
-    if stage == "verdict":
-        return f"[{COLOURS.get(first, 'cyan')}]{first}[/]"
-    if first in ("allow", "read"):
-        return "[green]✓[/]"
-    return "\n".join([first, *codes])
+def _family(item: str) -> str:
+    """`stream-007.mp4` → `stream-….mp4`."""
+    return re.sub(r"-\d{3}\.", "-….", item)
+
+
+def _cell(stage: str, said: Sequence[str]) -> str:
+    lines = []
+    for words in dict.fromkeys(said):
+        often = f" ×{said.count(words)}" if len(said) > 1 else ""
+        if stage == "verdict":
+            answer = "dead letter" if words.startswith("dead letter") else words.split(" ", 1)[0]
+            lines.append(f"[{COLOURS.get(answer, 'cyan')}]{answer}{often}[/]")
+        else:
+            lines.append(f"[green]✓[/]{often}" if words in ("allow", "read") else words.replace(" ", "\n") + often)
+    return "\n".join(lines)
 
 
 def _table(results: Sequence[Result]) -> Table:

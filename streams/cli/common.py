@@ -65,9 +65,9 @@ def _log(settings: Settings) -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_JsonLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], format="%(message)s", force=True)
-    # Libraries say at INFO what only matters when they are being debugged.
+    # Libraries say at INFO what only matters when they are being debugged. Faust logs under its subclass's module.
     if settings.log_level != "debug":
-        for name in ("aiokafka", "faust", "mode"):
+        for name in ("aiokafka", "faust", "mode", "streams.transport"):
             logging.getLogger(name).setLevel(logging.ERROR)
 
 

@@ -6,10 +6,11 @@ import json
 import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from schemas.registry import RealName
 from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
@@ -64,10 +65,8 @@ def _print(row: bytes | None, what: str, *, as_json: bool) -> None:
 def publisher_put(
     publisher_id: Annotated[str, typer.Argument()],
     broker: Broker = None,
-    kind: Annotated[str, typer.Option(help="person or organisation")] = "person",
-    real_name: Annotated[
-        str, typer.Option(help="unverified, verified, expired or revoked: the verifier's finding")
-    ] = "unverified",
+    kind: Annotated[Literal["person", "organisation"], typer.Option()] = "person",
+    real_name: Annotated[RealName, typer.Option(help="what the verifier found")] = "unverified",
     id_number: Annotated[str | None, typer.Option(help="GB 11643")] = None,
     organisation_code: Annotated[str | None, typer.Option(help="GB 32100")] = None,
     mobile: Annotated[str | None, typer.Option()] = None,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import av
+import msgspec
 import numpy as np
 from av.audio.resampler import AudioResampler
 
@@ -22,8 +23,10 @@ PROTOCOLS = "none"
 SIGNATURES = (
     *((4, box) for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof")),
     *((0, magic) for magic in (b"\x1aE\xdf\xa3", b"FLV", b"RIFF", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"\xff\xf1")),
-    (0, b"G"),
+    (188, b"G"),  # the second packet of a transport stream: a word may begin with a G too
 )
+_WIRE = msgspec.msgpack.Encoder()
+_FINDINGS = msgspec.msgpack.Decoder(Findings)
 #: Frames handed to the detectors at once: a model's fixed cost a call is shared, and 8 frames are 6 MB at most.
 BATCH = 8
 
@@ -68,10 +71,14 @@ class _Panel:
             if wants and not getattr(detector, wants):
                 continue
             try:
-                answers[detector.name] = getattr(detector, method)(*args)
+                answer = getattr(detector, method)(*args)
+                if method == "findings":  # what cannot go over the wire must not cost the item either
+                    answer = _FINDINGS.decode(_WIRE.encode(answer))
+                answers[detector.name] = answer
             except Exception as error:
                 self._present.remove(detector)
-                self.absent.append(f"{detector.name}: {type(error).__name__}: {error}"[:300])
+                why = f"{detector.name}: {type(error).__name__}: {error}"[:300]
+                self.absent.append(why.encode("utf-8", "replace").decode())  # it may quote the file's metadata
         return answers
 
     def want(self, what: str) -> bool:
@@ -100,8 +107,8 @@ def read(path: Path, detectors: Sequence[Detector], limits: Limits) -> Reading:
 
 def _not_opened(path: Path, error: Exception) -> ExtractFailure:
     with path.open("rb") as file:
-        head = file.read(16)
-    if any(head[at:].startswith(magic) for at, magic in SIGNATURES):
+        head = file.read(256)
+    if any(head.startswith(magic, at) for at, magic in SIGNATURES):
         return ExtractFailure("EXTRACT-BROKEN", f"it begins like media but cannot be opened: {_words(error)}")
     return ExtractFailure("EXTRACT-FORMAT", "it begins like no container that is read here")
 
@@ -115,6 +122,9 @@ def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits:
     audio = _first(container.streams.audio)
     if video is None and audio is None:
         raise ExtractFailure("EXTRACT-FORMAT", "it holds neither picture nor sound")
+    for stream in (video, audio):
+        if stream is not None and stream.codec_context is None:
+            raise ExtractFailure("EXTRACT-FORMAT", f"the codec of its {stream.type} is not read here")
     stated = container.duration / av.time_base if container.duration else 0.0
     _check(video, stated, limits)
     panel = _Panel(detectors)
@@ -127,7 +137,8 @@ def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits:
             file,
         ),
     )
-    sampler = _Sampler(panel, limits)
+    # A transport stream's clock does not begin at 0: a segment may start hours into its broadcast.
+    sampler = _Sampler(panel, limits, (container.start_time or 0) / av.time_base)
     wanted = [
         stream
         for stream, want in ((video, panel.want("wants_frames")), (audio, panel.want("wants_sound")))
@@ -138,6 +149,8 @@ def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits:
     sampler.end()
     if not sampler.decoded:
         raise ExtractFailure("EXTRACT-BROKEN", "not one frame or sample of it could be decoded")
+    if video in wanted and not sampler.frames_seen:
+        raise ExtractFailure("EXTRACT-BROKEN", "its sound could be decoded, but not one frame of its picture")
     found: dict[str, Findings] = panel.each("findings")
     duration = max(stated, sampler.until_s)
     return Reading(
@@ -193,21 +206,23 @@ def _decoded(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
 class _Sampler:
     """Picks frames by their time, scales them once, and hands frames and sound to the detectors."""
 
-    def __init__(self, panel: _Panel, limits: Limits) -> None:
+    def __init__(self, panel: _Panel, limits: Limits, start_s: float) -> None:
         self.decoded = 0
         self.frames_seen = 0
         self.sound_s = 0.0
         self.until_s = 0.0
         self._panel = panel
         self._limits = limits
-        self._due_s = float("-inf")
+        self._start_s = start_s
+        self._sampled_s = float("-inf")
         self._batch: list[Frame] = []
-        self._resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+        self._form: tuple[Any, ...] | None = None
+        self._resampler: AudioResampler | None = None
 
     def take(self, frame: Any) -> None:
         """A decoded frame of picture or sound."""
         self.decoded += 1
-        at_s = max(0.0, float(frame.time)) if frame.time is not None else self.until_s
+        at_s = float(frame.time) - self._start_s if frame.time is not None else self.until_s
         self.until_s = max(self.until_s, at_s)
         if at_s > self._limits.max_duration_s:
             raise ExtractFailure("EXTRACT-LIMIT", f"it goes on past {self._limits.max_duration_s:.0f} s")
@@ -219,15 +234,16 @@ class _Sampler:
     def end(self) -> None:
         """Hand on what is left."""
         self._look()
-        if self.sound_s:
-            self._sound(None)
+        self._hear(None)
 
     def _picture(self, frame: av.VideoFrame, at_s: float) -> None:
         if frame.width * frame.height > self._limits.max_pixels:  # a stream may grow after its header
             raise ExtractFailure("EXTRACT-LIMIT", f"its picture grows to {frame.width} × {frame.height} px")
-        if at_s < self._due_s:
+        # A time before the last sample's is sampled too: in two recordings put one after the other it begins anew,
+        # and what the second shows must not pass unseen.
+        if self._sampled_s <= at_s < self._sampled_s + self._limits.sample_interval_s:
             return
-        self._due_s = at_s + self._limits.sample_interval_s
+        self._sampled_s = at_s
         scale = min(1.0, FRAME_SIDE / max(frame.width, frame.height))
         small = frame.reformat(
             width=max(1, round(frame.width * scale)),
@@ -235,7 +251,7 @@ class _Sampler:
             format="rgb24",
             interpolation="AREA",
         )
-        self._batch.append(Frame(round(at_s, 3), small.to_ndarray().astype(np.uint8, copy=False)))
+        self._batch.append(Frame(round(max(0.0, at_s), 3), small.to_ndarray().astype(np.uint8, copy=False)))
         self.frames_seen += 1
         if len(self._batch) == BATCH:
             self._look()
@@ -245,8 +261,19 @@ class _Sampler:
             self._panel.each("see", tuple(self._batch), wants="wants_frames")
             self._batch.clear()
 
-    def _sound(self, frame: av.AudioFrame | None) -> None:
-        for part in self._resampler.resample(frame):
+    def _sound(self, frame: av.AudioFrame) -> None:
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form != self._form:  # a stream may change its rate or its channels on the way
+            self._hear(None)
+            self._form = form
+            self._resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+        self._hear(frame)
+
+    def _hear(self, frame: av.AudioFrame | None) -> None:
+        """Hand on this sound as detectors hear it; None: what the resampler still holds."""
+        for part in self._resampler.resample(frame) if self._resampler else ():
+            if part is None:  # what a resampler that has nothing to change makes of the end
+                continue
             samples = part.to_ndarray().reshape(-1).astype(np.float32, copy=False)
             self._panel.each("hear", samples, round(self.sound_s, 3), wants="wants_sound")
             self.sound_s += len(samples) / SOUND_RATE

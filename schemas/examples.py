@@ -1,0 +1,277 @@
+"""One example of every message: what the docs show and the tests read. Nobody in them is real.
+
+They tell one story. Alice uploads a clip that she says is generated and does not label: it is held until it carries
+the label that is ordered. Its title repeats a refuted rumour, so the refutation is shown with it. A segment of her
+livestream is sent to a person.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from schemas.bank import BankFrame, HashEntry, Rumor, RumorRefutation
+from schemas.deadletter import DeadLetter
+from schemas.decision import Decision, LabelTerms, PolicyRef, Reason, Stop, decision_id, stable_id
+from schemas.event import Admitted, Event, Media, Segment, Upload
+from schemas.message import Message
+from schemas.orders import ExplicitLabel, Label, Refutation, Review, Takedown
+from schemas.policy import Policy, default_policy
+from schemas.reasons import CATALOGUE
+from schemas.registry import Assessment, Feature, Licence, Provider, Publisher
+from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals
+from schemas.verdict import Verdict
+
+_NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+_CLAIM = "喝盐水可以预防核辐射"
+#: The PDQ hash of the example picture that Meta publishes with the algorithm.
+_PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
+_MODELS = {"pdq": "pdqhash-512px-1", "nudity": "open-nsfw-onnx-1.0.0", "blank": "1", "container": "1"}
+_POLICY = PolicyRef(name="default", version=1)
+
+
+def _after(seconds: float) -> datetime:
+    return _NOON + timedelta(seconds=seconds)
+
+
+def _reason(code: str, evidence: Evidence, *, score: float = 1.0, threshold: float = 1.0) -> Reason:
+    article = CATALOGUE[code].article
+    return Reason(code=code, score=score, threshold=threshold, evidence=(evidence,), article=article)
+
+
+_UPLOAD = Upload(
+    event_id="0195566e-3a00-7c41-9f0e-5d2b8c6a1e01",
+    content_id="video-88213",
+    publisher_id="alice",
+    provider_id="demo-provider",
+    service="short_video",
+    media=Media(
+        uri="https://media.example.com/alice/88213.mp4",
+        sha256="9b74c9897bac770ffc029102a200c5de4f2a1f3c8b6d7e5a90c1b2d3e4f56071",
+        bytes=4_821_337,
+    ),
+    created_at=_NOON,
+    title=f"{_CLAIM}？听医生怎么说",
+    description="数字人讲解，一分钟看懂。",
+    tags=("健康", "科普"),
+    category="health",
+    declared_synthetic=True,
+    feature_id="digital-human",
+)
+_SEGMENT = Segment(
+    event_id="0195566e-b130-7d12-8a54-0c9e7f3b2d10",
+    content_id="live-5521-segment-17",
+    publisher_id="alice",
+    provider_id="demo-provider",
+    service="live",
+    media=Media(
+        uri="s3://live-segments/5521/000017.ts",
+        sha256="3c6e0b8a9c15224a8228b9a98ca1531d1b0f7ab2d4c5e6f708192a3b4c5d6e7f",
+        bytes=1_310_720,
+    ),
+    created_at=_after(30.5),
+    title="周一晚间直播",
+    category="talk",
+    stream_id="live-5521",
+    seq=17,
+    start_s=34.0,
+    duration_s=2.0,
+)
+#: The form in which later stages carry the upload on.
+_EVENT = Event(**{name: getattr(_UPLOAD, name) for name in Event.__struct_fields__})
+
+_DECLARED = _reason("SYNTH-DECLARED", Evidence(text="declared by the publisher"))
+_REPEATED = _reason("RUMOR-REFUTED", Evidence(entry="rumor-salt", text=f"title repeats: {_CLAIM}"), threshold=0.8)
+_SEEN = _reason("REVIEW-NUDITY", Evidence(at_s=0.5, text="score 0.861"), score=0.861, threshold=0.8)
+_TERMS = LabelTerms(level=2, text="内容可能由AI生成 May be AI-generated")
+
+_HELD = Decision(
+    decision_id=decision_id(_EVENT.event_id, "synthetic", _POLICY),
+    event_id=_EVENT.event_id,
+    content_id=_EVENT.content_id,
+    publisher_id=_EVENT.publisher_id,
+    agent="synthetic",
+    action="takedown",
+    policy=_POLICY,
+    decided_at=_after(1.75),
+    latency_s=1.75,
+    reasons=(_DECLARED,),
+    stop=Stop(kind="hold", until="labelled"),
+    label=_TERMS,
+    models=_MODELS,
+)
+_RUMOR_DECISION = decision_id(_EVENT.event_id, "rumor", _POLICY)
+_REVIEW_DECISION = decision_id(_SEGMENT.event_id, "review", _POLICY)
+
+
+def _policy() -> Policy:
+    mine = default_policy()
+    review = replace(mine.review, nudity_review=0.7, nudity_takedown=0.98)
+    return replace(mine, version=2, comment="stricter on nudity, as measured on our own content", review=review)
+
+
+EXAMPLES: dict[str, Message] = {
+    "uploads": _UPLOAD,
+    "segments": _SEGMENT,
+    "publishers": Publisher(
+        publisher_id="alice",
+        kind="person",
+        real_name="verified",
+        verified_at=datetime(2026, 1, 15, 3, 20, tzinfo=UTC),
+        id_number="11010519491231002X",  # the example that GB 11643 itself publishes
+    ),
+    "providers": Provider(
+        provider_id="demo-provider",
+        name="Demo Video",
+        licences=(
+            Licence(
+                kind="audio-video",
+                number="0110538",
+                services=("short_video", "live"),
+                expires_at=datetime(2028, 12, 31, 16, 0, tzinfo=UTC),
+            ),
+        ),
+    ),
+    "features": Feature(
+        feature_id="digital-human",
+        name="Digital human presenter",
+        assessment=Assessment(
+            assessor="Demo Assessment Institute",
+            report_sha256="5f2b6c0d8e9a41b3c7d6e5f4a3b2c1d0e9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4",
+            assessed_at=datetime(2025, 11, 3, 2, 0, tzinfo=UTC),
+            valid_until=datetime(2027, 11, 3, 2, 0, tzinfo=UTC),
+        ),
+    ),
+    "policies": _policy(),
+    "hashbank": HashEntry(
+        entry_id="banned-0042",
+        category="violent extremism",
+        source="trust and safety",
+        added_at=_after(-86_400),
+        frames=(BankFrame(pdq=_PDQ, quality=100, at_s=1.0),),
+        sha256="c0ffee254729296a45a3885639ac7e10f9d54979e0e4b1f2a3b4c5d6e7f80912",
+    ),
+    "rumors": Rumor(
+        rumor_id="rumor-salt",
+        claims=(_CLAIM, "drinking salt water protects against nuclear radiation"),
+        status="refuted",
+        added_at=_after(-172_800),
+        refutation=RumorRefutation(
+            text="喝盐水不能预防核辐射，过量饮用有害健康。 Salt water does not protect against radiation.",
+            authority="Demo Health Authority",
+            url="https://example.org/refutations/salt",
+            published_at=_after(-172_800),
+        ),
+    ),
+    "admitted": Admitted(event=_EVENT, admitted_at=_after(0.04)),
+    "signals": Signals(
+        event=_EVENT,
+        extracted_at=_after(1.7),
+        extraction_s=1.62,
+        media=MediaFacts(
+            container="mov,mp4,m4a,3gp,3g2,mj2",
+            duration_s=58.4,
+            width=1080,
+            height=1920,
+            video_codec="h264",
+            audio_codec="aac",
+            frames_seen=59,
+            sound_s=58.4,
+        ),
+        signals=(
+            Signal(
+                name="nudity",
+                detector="nudity",
+                score=0.013,
+                evidence=(Evidence(at_s=12.0, text="score 0.013"),),
+            ),
+            Signal(name="blank", detector="blank", score=0.0),
+        ),
+        frames=(FrameHash(at_s=0.0, pdq=_PDQ, quality=100),),
+        models=_MODELS,
+    ),
+    "decisions": _HELD,
+    "takedowns": Takedown(
+        order_id=stable_id("takedown", _HELD.decision_id),
+        decision_id=_HELD.decision_id,
+        publisher_id=_HELD.publisher_id,
+        content_id=_HELD.content_id,
+        kind="hold",
+        until="labelled",
+        ordered_at=_HELD.decided_at,
+        reasons=_HELD.reasons,
+    ),
+    "labels": Label(
+        order_id=stable_id("label", _HELD.decision_id),
+        decision_id=_HELD.decision_id,
+        publisher_id=_HELD.publisher_id,
+        content_id=_HELD.content_id,
+        level=_TERMS.level,
+        explicit=ExplicitLabel(text=_TERMS.text, min_seconds=2.0),
+        ordered_at=_HELD.decided_at,
+        implicit={
+            "AIGC": {
+                "Label": "2",
+                "ContentProducer": "",
+                "ProduceID": "",
+                "ReservedCode1": "",
+                "ContentPropagator": "001191110102MACQD9K64028705",
+                "PropagateID": _HELD.content_id,
+                "ReservedCode2": "",
+            }
+        },
+    ),
+    "refutations": Refutation(
+        order_id=stable_id("refutation", _RUMOR_DECISION, "rumor-salt"),
+        decision_id=_RUMOR_DECISION,
+        publisher_id=_HELD.publisher_id,
+        content_id=_HELD.content_id,
+        rumor_id="rumor-salt",
+        text="喝盐水不能预防核辐射，过量饮用有害健康。 Salt water does not protect against radiation.",
+        authority="Demo Health Authority",
+        url="https://example.org/refutations/salt",
+        ordered_at=_after(1.72),
+    ),
+    "reviews": Review(
+        review_id=stable_id("review", _REVIEW_DECISION),
+        decision_id=_REVIEW_DECISION,
+        publisher_id=_SEGMENT.publisher_id,
+        content_id=_SEGMENT.content_id,
+        agent="review",
+        requested_at=_after(31.4),
+        reasons=(_SEEN,),
+        stream_id=_SEGMENT.stream_id,
+    ),
+    "verdicts": Verdict(
+        verdict_id=stable_id("verdict", _EVENT.event_id, "hold", _HELD.decision_id),
+        event_id=_EVENT.event_id,
+        content_id=_EVENT.content_id,
+        publisher_id=_EVENT.publisher_id,
+        verdict="hold",
+        decided_at=_after(1.8),
+        latency_s=1.8,
+        policy=_POLICY,
+        reasons=(_DECLARED, _REPEATED),
+        until="labelled",
+        decisions=(
+            _HELD.decision_id,
+            _RUMOR_DECISION,
+            decision_id(_EVENT.event_id, "identity", _POLICY),
+            decision_id(_EVENT.event_id, "review", _POLICY),
+        ),
+    ),
+    "deadletters": DeadLetter(
+        topic="uploads",
+        partition=7,
+        offset=18_213,
+        key=b"alice",
+        value=b'{"event_id": "0195566e-3a00-7c41-9f0e-5d2b8c6a1e02", "content_id": "video-88214"}',
+        agent="identity",
+        error="Refused",
+        reason="Object missing required field `publisher_id`",
+        field="publisher_id",
+        failed_at=_after(3.0),
+    ),
+}
+"""topic → a message that goes over it."""

@@ -1,0 +1,36 @@
+"""The command line. Every command explains itself with --help; `--json` and exit codes are made for scripts."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from streams.cli import pipeline, state, topics, watch
+from streams.cli.common import fail
+from streams.kafka import KafkaUnusable
+from streams.registered import installed
+from streams.settings import SettingsError
+
+app = typer.Typer(
+    name="veristream",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="""Review of uploads and livestreams on Kafka: who publishes what, and whether it may.
+
+Begin with **veristream demo**, or with **veristream up** in one terminal and **veristream submit clip.mp4** in another.
+Settings come from flags, `VERISTREAM_*` variables and `veristream.toml`: **veristream settings** shows them all.""",
+)
+for register in installed("veristream.commands", ()).values():
+    register(app)
+for module in (pipeline, topics, watch, state):
+    module.register(app)
+
+
+def main() -> None:
+    """The entry point: errors that a user can mend are one sentence, not a traceback."""
+    try:
+        app()
+    except (SettingsError, KafkaUnusable) as error:
+        sys.exit(fail(str(error)))

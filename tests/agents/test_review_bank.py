@@ -1,0 +1,137 @@
+"""The hash bank finds what a search one by one, in plain Python, finds."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.review.bank import HashBank
+
+CODE = int("0123456789abcdef" * 4, 16)
+
+
+def flipped(code: int, bits: int, seed: int = 0) -> int:
+    """The code with so many of its bits the other way."""
+    for bit in random.Random(seed).sample(range(256), bits):
+        code ^= 1 << bit
+    return code
+
+
+@pytest.fixture(scope="session")
+def found(make):
+    """(entry, distance) of each match of these frames, a code or (code, quality) each, in a bank of these entries."""
+
+    def find(entries, *frames, max_distance=31, min_quality=50, **bank):
+        pairs = [frame if isinstance(frame, tuple) else (frame, 100) for frame in frames]
+        matches = HashBank(entries, min_quality=min_quality, **bank).match(
+            [make.frame(code, quality, at_s=float(at)) for at, (code, quality) in enumerate(pairs)],
+            max_distance=max_distance,
+            min_quality=min_quality,
+        )
+        return [(match.entry_id, match.distance) for match in matches]
+
+    return find
+
+
+def test_the_same_hash_is_found_at_distance_zero(make, found):
+    assert found([make.entry(CODE)], CODE) == [("b-1", 0)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("bits", "expected"), [(1, True), (30, True), (31, True), (32, False), (256, False)])
+def test_up_to_31_bits_apart_is_the_same_picture(make, found, bits, expected, seed):
+    assert found([make.entry(CODE)], flipped(CODE, bits, seed)) == ([("b-1", bits)] if expected else [])
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(0, []), (2, []), (3, [("b-1", 3)])])
+def test_the_distance_is_the_policys(make, found, limit, expected):
+    assert found([make.entry(CODE)], flipped(CODE, 3), max_distance=limit) == expected
+
+
+@pytest.mark.parametrize(("frame", "bank", "expected"), [(50, 50, 1), (49, 100, 0), (100, 49, 0), (49, 49, 0)])
+def test_a_frame_of_little_detail_on_either_side_never_matches(make, found, frame, bank, expected):
+    assert len(found([make.entry((CODE, bank))], (CODE, frame))) == expected
+
+
+def test_a_poor_frame_does_not_shadow_a_good_one_that_lies_farther(make, found):
+    entries = [make.entry((CODE, 10), entry_id="poor"), make.entry(flipped(CODE, 9), entry_id="good")]
+    assert found(entries, CODE) == [("good", 9)]
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(-1, 0), (0, 0), (1, 1), (None, 1)])
+def test_an_entry_matches_until_the_instant_it_expires(make, seconds, expected):
+    expires_at = None if seconds is None else make.at(seconds)
+    bank = HashBank([make.entry(CODE, sha256="ab" * 32, expires_at=expires_at)], now=make.now)
+    assert (len(bank), len(bank.files)) == (expected, expected)
+    assert len(bank.match([make.frame(CODE)], max_distance=0, min_quality=0)) == expected
+
+
+def test_a_bank_says_when_it_has_to_be_made_again(make):
+    entries = [make.entry(CODE, entry_id=str(after), expires_at=make.at(after)) for after in (-5, 20, 10)]
+    assert HashBank([*entries, make.entry(CODE)], now=make.now).stale_at == make.at(10)
+    assert HashBank([make.entry(CODE)], now=make.now).stale_at is None
+
+
+@pytest.mark.parametrize("frames", [(), (CODE,)])
+def test_an_empty_bank_matches_nothing(make, found, frames):
+    assert found([], *frames) == []
+    assert found([make.entry(sha256="ab" * 32)], *frames) == []
+
+
+def test_an_item_without_frames_matches_nothing(make, found):
+    assert found([make.entry(CODE)]) == []
+
+
+def test_of_several_within_reach_the_closest_is_named_with_its_place(make):
+    near, nearer, nearest = flipped(CODE, 20, 1), flipped(CODE, 12, 2), flipped(CODE, 5, 3)
+    bank = HashBank([make.entry(near), make.entry(nearer, nearest, entry_id="b-2", category="worst"), make.entry(near)])
+    (match,) = bank.match([make.frame(CODE, at_s=7.0)], max_distance=31, min_quality=50)
+    assert match == ("b-2", "worst", 7.0, 0.5, 5)
+
+
+def test_every_frame_of_an_item_is_looked_up(make, found):
+    entries = [make.entry(CODE), make.entry(~CODE & (1 << 256) - 1, entry_id="b-2")]
+    frames = (CODE, flipped(CODE, 128), ~CODE & (1 << 256) - 1, CODE)
+    assert found(entries, *frames) == [("b-1", 0), ("b-2", 0), ("b-1", 0)]
+
+
+def test_files_are_found_by_their_sha256_whether_or_not_the_entry_has_frames(make):
+    entries = [make.entry(CODE), make.entry(entry_id="b-2", sha256="ab" * 32)]
+    entries += [make.entry(CODE, entry_id="b-3", sha256="cd" * 32)]
+    assert {sha: entry.entry_id for sha, entry in HashBank(entries).files.items()} == {"ab" * 32: "b-2", "cd" * 32: "b-3"}
+
+
+# Few base codes with few flips, so that there is something to find.
+codes = st.builds(
+    lambda base, flips: base ^ sum(1 << bit for bit in flips),
+    st.sampled_from([0, CODE, (1 << 256) - 1]),
+    st.sets(st.integers(0, 255), max_size=40),
+) | st.integers(0, (1 << 256) - 1)
+hashes = st.tuples(codes, st.integers(0, 100))
+
+
+@given(
+    st.lists(st.lists(hashes, min_size=1, max_size=4), max_size=5),
+    st.lists(hashes, max_size=5),
+    st.integers(0, 128),
+    st.integers(0, 100),
+)
+def test_the_bank_agrees_with_a_search_one_by_one(make, bank, frames, max_distance, min_quality):
+    entries = [make.entry(*rows, entry_id=f"b-{number}") for number, rows in enumerate(bank)]
+    expected = []
+    for at, (code, quality) in enumerate(frames):
+        near = [
+            ((code ^ banned).bit_count(), f"b-{number}", row / 2)
+            for number, rows in enumerate(bank)
+            for row, (banned, detail) in enumerate(rows)
+            if detail >= min_quality
+        ]
+        # The first of those that are equally close.
+        if quality >= min_quality and near and (best := min(near, key=lambda row: row[0]))[0] <= max_distance:
+            expected.append((best[1], "banned", float(at), best[2], best[0]))
+    items = [make.frame(code, quality, at_s=float(at)) for at, (code, quality) in enumerate(frames)]
+    found = HashBank(entries, min_quality=min_quality).match(items, max_distance=max_distance, min_quality=min_quality)
+    assert [tuple(match) for match in found] == expected

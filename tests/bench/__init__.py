@@ -1,0 +1,1 @@
+"""Speed, against the plain library doing the same work: `make bench`."""

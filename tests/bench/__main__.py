@@ -1,0 +1,18 @@
+"""`python -m tests.bench [NAMES] [--quick]`."""
+
+from tests.bench.report import Suite
+
+Suite(
+    package="tests.bench",
+    make="bench",
+    title="Speed, against the plain library doing the same work",
+    measures={
+        "events": "tests.bench.events:measure",
+        "extraction": "tests.bench.extraction:measure",
+        "pipeline": "tests.bench.pipeline:measure",
+        "review": "tests.bench.judging:review",
+        "rumor": "tests.bench.judging:rumor",
+        "judge": "tests.bench.judging:judge",
+        "start": "tests.bench.start:measure",
+    },
+).run()

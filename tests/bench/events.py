@@ -1,0 +1,130 @@
+"""Events a second: the identity agent in a real worker, against aiokafka alone on the same events and broker."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from schemas.message import Message, encode
+from schemas.topics import ADMITTED, DECISIONS, PROVIDERS, PUBLISHERS, UPLOADS, Topic
+from streams.kafka import create_topics, partitions_of
+from streams.settings import Settings
+from tests.bench.beside import broker, process, settings_for, worker
+from tests.bench.report import Row
+from tests.bench.traffic import PUBLISHERS_COUNT, provider, publisher, uploads
+
+#: Outputs of one event: its decision, and the event as admitted.
+OUTPUTS = 2
+#: How often the ends of the topics are looked at from outside: a fraction of the seconds that a run takes, and too
+#: seldom to cost the broker anything.
+LOOK_S = 0.05
+#: A run without its outputs after this has failed.
+RUN_TIMEOUT_S = 120.0
+
+SIDES = ("identity", "bare", "judged")
+
+
+def measure(quick: bool) -> Iterator[Row]:
+    """All sides in turn on a fresh broker, beginning with another side each time."""
+    events, runs = (5_000, 2) if quick else (20_000, 5)
+    rates: dict[str, list[float]] = {side: [] for side in SIDES}
+    for number in range(runs):
+        turn = number % len(SIDES)
+        for side, rate in asyncio.run(_round(events, (*SIDES[turn:], *SIDES[:turn]))).items():
+            rates[side].append(rate)
+    ours, bare, judged = (median(rates[side]) for side in SIDES)
+    yield Row(
+        "events.identity.vs_bare_aiokafka", ours, "events/s", runs, _ratio(rates, "bare"),
+        "aiokafka alone: consume, produce two outputs of the same sizes, commit",
+    )  # fmt: skip
+    yield Row(
+        "events.identity.vs_same_work", ours, "events/s", runs, _ratio(rates, "judged"),
+        "aiokafka alone, with the same decoding, judging and encoding",
+    )  # fmt: skip
+    yield Row("events.bare_aiokafka", bare, "events/s", runs)
+    yield Row("events.same_work_aiokafka", judged, "events/s", runs)
+    yield Row("events.count", events, "events a run", runs)
+
+
+def _ratio(rates: dict[str, list[float]], against: str) -> float:
+    """The median of the ratios within each round: what else the machine does falls on both sides."""
+    return median(ours / other for ours, other in zip(rates["identity"], rates[against], strict=True))
+
+
+async def _round(events: int, sides: tuple[str, ...]) -> dict[str, float]:
+    with broker() as fresh:
+        settings = settings_for(fresh)
+        for side in SIDES:
+            await create_topics(settings.model_copy(update={"topic_prefix": _prefix(side)}))
+        await _fill(settings, events)
+        return {side: await _run(settings, side, events) for side in sides}
+
+
+def _prefix(side: str) -> str:
+    """Each side writes to topics of its own; ours are the ones without a prefix."""
+    return "" if side == "identity" else f"{side}."
+
+
+async def _fill(settings: Settings, events: int) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all", linger_ms=5, max_batch_size=131_072)
+    rows: list[tuple[Topic, Message]] = [
+        *((PUBLISHERS, publisher(number)) for number in range(PUBLISHERS_COUNT)),
+        (PROVIDERS, provider()),
+        *((UPLOADS, upload) for upload in uploads(events)),
+    ]
+    await producer.start()
+    try:
+        sent = [
+            await producer.send(topic.name, encode(row), key=getattr(row, topic.key).encode()) for topic, row in rows
+        ]
+        await asyncio.gather(*sent)
+    finally:
+        await producer.stop()
+
+
+async def _run(settings: Settings, side: str, events: int) -> float:
+    """Events a second of one side, from the first outputs seen at the broker to the last."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker)
+    await consumer.start()
+    try:
+        parts = await partitions_of(consumer, [_prefix(side) + topic.name for topic in (DECISIONS, ADMITTED)])
+        if side == "identity":
+            context: Any = worker(settings, "identity")
+        else:
+            command = [sys.executable, "-m", "tests.bench.aiokafka_loop", settings.broker, side, _prefix(side), side]
+            context = process([*command, str(PUBLISHERS_COUNT)])
+        watching = asyncio.create_task(_watched(consumer, parts, events * OUTPUTS))
+        # Starting blocks until the worker answers, while the outputs must be watched from the first on.
+        running = await asyncio.to_thread(context.__enter__)
+        try:
+            async with asyncio.timeout(RUN_TIMEOUT_S):
+                while not watching.done():
+                    if running.poll() is not None:
+                        break
+                    await asyncio.sleep(LOOK_S)
+            return (await watching) / OUTPUTS if running.poll() is None else 0.0
+        finally:
+            watching.cancel()
+            await asyncio.to_thread(context.__exit__, None, None, None)
+    finally:
+        await consumer.stop()
+
+
+async def _watched(consumer: AIOKafkaConsumer, parts: list[Any], wanted: int) -> float:
+    """Outputs a second between the look that saw the first ones and the look that saw the last."""
+    first: tuple[float, int] | None = None
+    while True:
+        seen = sum((await consumer.end_offsets(parts)).values())
+        now = time.monotonic()
+        if seen and first is None:
+            first = now, seen
+        if seen >= wanted:
+            assert first is not None
+            return (seen - first[1]) / (now - first[0])
+        await asyncio.sleep(LOOK_S)

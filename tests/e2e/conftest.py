@@ -1,0 +1,27 @@
+"""Fixtures of the end-to-end tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from processes import Running, settings_for, start, stop
+
+from deploy.demo.media import DemoMedia, make_media
+from deploy.embedded import free_port
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> DemoMedia:
+    return make_media(tmp_path_factory.mktemp("media"))
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """`veristream up`, with its embedded broker."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    port = free_port()
+    settings = settings_for(folder, port)
+    running = start(settings, folder / "log", "up", "--port", str(port))
+    yield running
+    assert stop(running) == 0, running.log.read_text()[-4000:]

@@ -1,0 +1,61 @@
+"""One broker for all of these tests; an environment without settings of its own for each of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+# Spawned processes import the trial detectors and agents by these names.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from deploy.embedded import EmbeddedBroker, free_port
+from streams.settings import Settings, load
+
+_numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no file of whoever runs the tests is read, and nothing is written into their home."""
+    for name in os.environ:
+        if name.startswith("VERISTREAM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[EmbeddedBroker]:
+    with EmbeddedBroker(free_port()) as broker:
+        yield broker
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Topics of its own for each test."""
+    return f"test{next(_numbers)}."
+
+
+@pytest.fixture
+def on_broker(broker: EmbeddedBroker, prefix: str) -> Callable[..., Settings]:
+    """Settings of a worker beside the broker, quick to join."""
+
+    def settings(**others: object) -> Settings:
+        return load(
+            **{
+                "broker": broker.address,
+                "topic_prefix": prefix,
+                "group_prefix": prefix + "group",
+                "session_timeout_s": 2.0,
+                "fetch_max_wait_s": 0.05,
+                "http_port": 0,
+            }
+            | others
+        )
+
+    return settings
