@@ -23,6 +23,8 @@ def entry_from_file(path: Path, *, entry_id: str, category: str, source: str, no
     Raises:
         ExtractFailure: the file is not media that can be read; audio alone is banned by its SHA-256 only.
     """
+    if path.stat().st_size == 0:  # the demuxer answers with an OSError
+        raise ExtractFailure("EXTRACT-EMPTY", "the file has no bytes")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     limits = Limits(BANK_INTERVAL_S, 8192 * 4320, 6 * 3600.0)

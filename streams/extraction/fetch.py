@@ -93,6 +93,8 @@ class Fetcher:
             real = await asyncio.to_thread(Path(path).resolve, strict=True)
         except OSError as error:
             raise ExtractFailure("EXTRACT-FETCH", f"the file is not there ({error.strerror})") from error
+        except ValueError as error:  # a NUL byte
+            raise ExtractFailure("EXTRACT-FETCH", f"the path cannot be one: {error}") from error
         if not any(real.is_relative_to(root) for root in self._roots):
             raise ExtractFailure(
                 "EXTRACT-FORBIDDEN", "the file lies outside the allowed folders (VERISTREAM_MEDIA_ROOTS)"

@@ -266,7 +266,10 @@ class _Sampler:
         if form != self._form:  # a stream may change its rate or its channels on the way
             self._hear(None)
             self._form = form
-            self._resampler = AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
+            # Without the option two equal channels of full scale would add up to 1.4.
+            self._resampler = AudioResampler(
+                format="flt", layout="mono", rate=SOUND_RATE, options={"rematrix_maxval": "1.0"}
+            )
         self._hear(frame)
 
     def _hear(self, frame: av.AudioFrame | None) -> None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,7 @@ def _code(pdq: str | int) -> str:
     return f"{pdq:064x}" if isinstance(pdq, int) else pdq
 
 
+@cache
 def picture(seed: int, width: int = 512, height: int = 288) -> NDArray[np.uint8]:
     """A picture with the spectrum of natural ones (amplitude falls with frequency), another for each seed."""
     rng = np.random.default_rng(seed)
@@ -171,7 +173,9 @@ def picture(seed: int, width: int = 512, height: int = 288) -> NDArray[np.uint8]
     frequency[0, 0] = 1
     spectrum = rng.normal(size=(3, height, width)) + 1j * rng.normal(size=(3, height, width))
     light = np.fft.ifft2(spectrum / frequency**1.3).real.transpose(1, 2, 0)
-    return ((light - light.min()) / np.ptp(light) * 255).astype(np.uint8)
+    rgb = ((light - light.min()) / np.ptp(light) * 255).astype(np.uint8)
+    rgb.flags.writeable = False  # it is shared
+    return rgb
 
 
 def clip(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from datetime import UTC, datetime
 
@@ -276,8 +277,6 @@ def test_a_file_becomes_an_entry_that_the_same_scenes_match(media, natural, make
 
 
 def test_an_entry_holds_the_sha256_of_its_file(media):
-    import hashlib
-
     path = media("banned.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 2)
     entry = entry_from_file(path, entry_id="b-1", category="c", source="s", now=NOW)
     assert entry.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -297,7 +296,7 @@ def test_sound_alone_is_banned_by_its_sha256(media):
 @pytest.mark.parametrize(
     ("content", "code"),
     [
-        (b"", "EXTRACT-FORMAT"),
+        (b"", "EXTRACT-EMPTY"),
         (b"this is text, whatever its name says", "EXTRACT-FORMAT"),
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "EXTRACT-FORMAT"),
         (b"\0\0\0\x18ftypisom\0\0\2\0isommp41" + b"\0" * 64, "EXTRACT-BROKEN"),

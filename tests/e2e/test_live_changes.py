@@ -18,10 +18,10 @@ from schemas.verdict import Verdict
 from streams.client import Client, Feed, new_event, stored
 
 
-async def verdict_on(running: Running, path: Path, **fields: object) -> Verdict:
+async def verdict_on(running: Running, path: Path, publisher: str = "demo", **fields: object) -> Verdict:
     """Submit a file and wait for its verdict."""
     async with Client(running.settings) as client, Feed(running.settings, [VERDICTS]) as feed:
-        event = new_event(await stored(path, running.settings.store), "demo", **fields)
+        event = new_event(await stored(path, running.settings.store), publisher, **fields)
         await client.submit(event)
         async for record in feed:
             verdict = decode(Verdict, record.value or b"")
@@ -81,7 +81,7 @@ async def test_banned_media_is_blocked_from_the_next_item_on_until_its_entry_is_
 
 
 async def test_a_publisher_registered_on_the_command_line_may_publish(pipeline, media):
-    held = await verdict_on(pipeline, media.sound, publisher_id="newcomer")
+    held = await verdict_on(pipeline, media.sound, "newcomer")
     assert (held.verdict, held.until) == ("hold", "identified")
     subprocess.run(
         [COMMAND, "publisher", "put", "newcomer", "--kind", "organisation", "--real-name", "verified",

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.bank import HashEntry, Rumor
@@ -153,10 +153,8 @@ def test_a_refuted_rumour_needs_its_refutation_and_a_suspected_one_does_not() ->
     assert decode(Rumor, json.dumps({**RUMOR, "status": "suspected"}).encode()).refutation is None
 
 
-def test_a_reason_code_that_is_not_in_the_catalogue_is_refused() -> None:
-    refused = refusal(Reason, json.dumps({**REASON, "code": "REVIEW-MOOD"}).encode())
-    assert refused.field == "code"
-    assert "'REVIEW-MOOD'" in refused.reason
+def test_a_reason_code_of_a_later_version_is_read() -> None:
+    assert decode(Reason, json.dumps({**REASON, "code": "REVIEW-MOOD"}).encode()).code == "REVIEW-MOOD"
     assert decode(Reason, json.dumps(REASON).encode()).article == ""
 
 
@@ -181,11 +179,13 @@ def test_plain_objects_are_refused_as_bytes_are() -> None:
     assert caught.value.field == "review.nudity"
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.binary(max_size=300), st.sampled_from(sorted(TOPICS)))
 def test_arbitrary_bytes_raise_nothing_but_refused(data: bytes, topic: str) -> None:
     read_or_refuse(topic, data)
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(st.data(), st.sampled_from(sorted(TOPICS)))
 def test_an_example_with_bytes_cut_or_replaced_raises_nothing_but_refused(data: st.DataObject, topic: str) -> None:
     example = encode(EXAMPLES[topic])
@@ -232,6 +232,7 @@ uploads = st.builds(
 )
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(uploads)
 def test_writing_what_was_read_gives_the_same_bytes(upload: Upload) -> None:
     data = encode(upload)

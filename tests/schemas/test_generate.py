@@ -97,7 +97,7 @@ def test_an_example_of_what_others_write_holds_no_nulls_and_one_of_ours_is_whole
     ],
 )
 def test_a_block_that_nobody_makes_or_that_does_not_end_is_an_error_that_names_the_file(text: str) -> None:
-    with pytest.raises(ValueError, match="wire.md"):
+    with pytest.raises(ValueError, match=r"^wire\.md: "):
         fill(text, "wire.md")
 
 

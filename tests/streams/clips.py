@@ -78,7 +78,7 @@ def _tone(stream: Any, seconds: float, start_s: float) -> Iterable[Any]:
         if form.startswith("s16"):
             wave = (wave * 32_767).astype(np.int16)
         elif form.startswith("s32"):
-            wave = (wave * 2**30).astype(np.int32)
+            wave = (wave * (2**31 - 1)).astype(np.int32)
         else:
             wave = wave.astype(np.float32)
         shaped = np.tile(wave, (channels, 1)) if form.endswith("p") else np.repeat(wave, channels)[None, :]
@@ -95,14 +95,19 @@ def with_cover(path: Path, sound: Path) -> Path:
     with av.open(str(sound)) as original, av.open(str(path), "w") as output:
         tone = original.streams.audio[0]
         copy = output.add_stream_from_template(tone)
-        cover = output.add_stream("mjpeg", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
-        picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200, np.uint8), format="rgb24")
-        for packet in [*cover.encode(picture), *cover.encode(None)]:
+        for packet in cover_of(output):
             output.mux(packet)
         for packet in original.demux(tone):
             if packet.dts is not None:
                 packet.stream = copy
                 output.mux(packet)
     return path
+
+
+def cover_of(output: Any) -> Iterable[Any]:
+    """A cover picture as a stream of its own, and its packets."""
+    cover = output.add_stream("mjpeg", rate=1)
+    cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+    cover.disposition = av.stream.Disposition.attached_pic
+    picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200, np.uint8), format="rgb24")
+    return [*cover.encode(picture), *cover.encode(None)]
