@@ -124,9 +124,11 @@ def test_an_empty_list_matches_nothing(found):
 
 
 words = st.text(st.sampled_from("abc盐水"), max_size=20)
+#: Longer than a machine word has bits, too: there the library aligns in another way.
+claims = st.text(st.sampled_from("abc盐水"), min_size=SHORTEST, max_size=100)
 
 
-@given(words.filter(lambda text: len(text) >= SHORTEST), words, words)
+@given(claims, words, words)
 def test_a_text_that_holds_the_claim_repeats_it_wholly(claim, before, after):
     assert similarity(claim, before + claim + after) == 1.0
 

@@ -99,7 +99,7 @@ def test_every_field_of_every_message_is_guarded(topic: str, title: str, name: s
         ("signals", "Signals", "models", {"additionalProperties": {"type": "integer"}}, "$.models.*: retyped"),
         ("signals", "Signals", "models", {"additionalProperties": False}, "$.models.*: refused, was let in"),
         ("publishers", "Publisher", "kind", {"enum": ["person"]}, "$.kind: enum value 'organisation' removed"),
-        ("decisions", "Reason", "code", {"enum": ["REVIEW-TERM"]}, "$.reasons[].code: enum value 'ID-UNKNOWN' removed"),
+        ("decisions", "Stop", "kind", {"enum": ["hold"]}, "$.stop.kind: enum value 'cut_stream' removed"),
         ("policies", "SyntheticPolicy", "traces", {"enum": ["allow"]}, "$.synthetic.traces: enum value 'label'"),
     ],
 )  # fmt: skip

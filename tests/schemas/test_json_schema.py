@@ -10,11 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from schemas.decision import Reason
 from schemas.examples import EXAMPLES
 from schemas.generate import DIALECT, example_json, json_schema
 from schemas.message import Refused, decode, encode
-from schemas.reasons import CATALOGUE
 from schemas.topics import TOPICS
 
 Path = tuple[str | int, ...]
@@ -154,8 +152,3 @@ def test_decode_is_laxer_than_the_schema_on_a_time_with_a_blank_or_without_a_col
     value = {**tree("uploads"), "created_at": created_at}
     assert not validator("uploads").is_valid(value)
     assert refusal("uploads", value) is None
-
-
-def test_the_schema_lists_every_reason_code() -> None:
-    schema = json_schema(TOPICS["decisions"])
-    assert schema["$defs"][Reason.__name__]["properties"]["code"]["enum"] == list(CATALOGUE)
