@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer
 
 from schemas.event import Media, Segment, Upload
 from schemas.message import Message, encode
 from schemas.topics import SEGMENTS, TOPICS, UPLOADS, Topic
-from streams.kafka import DEADLETTER_BYTES, KafkaUnusable, partitions_of, reader
+from streams.kafka import DEADLETTER_BYTES, partitions_of, reader, started
 from streams.settings import Settings
 
 
@@ -35,6 +34,7 @@ class Feed:
     """What arrives on some topics, from now on or from their beginning."""
 
     def __init__(self, settings: Settings, topics: Sequence[Topic], *, from_beginning: bool = False) -> None:
+        self._settings = settings
         self._prefix = settings.topic_prefix
         self._topics = topics
         self._from_beginning = from_beginning
@@ -42,8 +42,8 @@ class Feed:
 
     async def __aenter__(self) -> Self:
         """Find the topics' ends; what is sent after this is seen."""
-        await _start(self._consumer)
-        parts = await partitions_of(self._consumer, [self._prefix + topic.name for topic in self._topics])
+        await started(self._consumer, self._settings.broker)
+        parts = await partitions_of(self._settings, self._topics)
         self._consumer.assign(parts)
         if self._from_beginning:
             await self._consumer.seek_to_beginning(*parts)
@@ -85,17 +85,6 @@ def _text(key: bytes | None) -> str:
     return (key or b"").decode("utf-8", "replace")
 
 
-async def _start(client: AIOKafkaConsumer | AIOKafkaProducer) -> None:
-    try:
-        await client.start()
-    except KafkaError as error:
-        await client.stop()
-        raise KafkaUnusable(
-            f"no Kafka broker answers ({error}): start one (`veristream up` brings its own) "
-            "or name yours with --broker or VERISTREAM_BROKER"
-        ) from error
-
-
 class Client:
     """Sends messages, each acknowledged before the call returns."""
 
@@ -106,7 +95,7 @@ class Client:
         )
 
     async def __aenter__(self) -> Self:
-        await _start(self._producer)
+        await started(self._producer, self._settings.broker)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from time import time
+from typing import TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -17,6 +18,9 @@ from streams.settings import Settings
 
 #: A dead letter holds its message in base64 with the reason around it: room for that beside any input.
 DEADLETTER_BYTES = 8 * 2**20
+
+
+C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 
 class KafkaUnusable(RuntimeError):
@@ -44,17 +48,25 @@ class Difference:
     fix: str
 
 
-async def _admin(broker: str) -> AIOKafkaAdminClient:
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
+async def started(client: C, broker: str) -> C:
+    """Start an aiokafka client.
+
+    Raises:
+        KafkaUnusable: no broker answers.
+    """
     try:
-        await admin.start()
+        await client.start()
     except KafkaError as error:
-        await admin.close()
+        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
         raise KafkaUnusable(
-            f"no Kafka broker answers at {broker} ({error}): start one (`veristream up` brings its own) "
+            f"no Kafka broker answers at {broker}: start one (`veristream up` brings its own) "
             "or name yours with --broker or VERISTREAM_BROKER"
         ) from error
-    return admin
+    return client
+
+
+async def _admin(broker: str) -> AIOKafkaAdminClient:
+    return await started(AIOKafkaAdminClient(bootstrap_servers=broker), broker)
 
 
 async def create_topics(settings: Settings) -> list[str]:
@@ -123,19 +135,27 @@ def reader(settings: Settings) -> AIOKafkaConsumer:
     )
 
 
-async def partitions_of(consumer: AIOKafkaConsumer, wires: Iterable[str]) -> list[TopicPartition]:
-    """Every partition of these topics.
+async def partitions_of(settings: Settings, topics: Iterable[Topic]) -> list[TopicPartition]:
+    """Every partition of these topics, by their names on the broker.
+
+    Asked of an admin client: a consumer without a subscription keeps no metadata of topics on Apache Kafka.
 
     Raises:
-        KafkaUnusable: a topic does not exist.
+        KafkaUnusable: no broker answers, or a topic does not exist.
     """
-    await consumer.topics()  # a consumer without a subscription has fetched no metadata yet
+    admin = await _admin(settings.broker)
+    try:
+        wires = [settings.topic_prefix + topic.name for topic in topics]
+        # All of them: asking for one by its name would create it where the broker does that by itself.
+        described = {row["topic"]: row for row in await admin.describe_topics()}
+    finally:
+        await admin.close()
     parts = []
     for wire in wires:
-        numbers = consumer.partitions_for_topic(wire)
-        if not numbers:
+        row = described.get(wire)
+        if row is None or row["error_code"]:
             raise KafkaUnusable(f"topic {wire} does not exist: run `veristream topics create`")
-        parts += [TopicPartition(wire, number) for number in sorted(numbers)]
+        parts += [TopicPartition(wire, number) for number in sorted(part["partition"] for part in row["partitions"])]
     return parts
 
 
@@ -147,13 +167,12 @@ async def read_back(
     Of a topic in `only` just those partitions are read. Order holds within a partition. Messages that cannot be read
     are passed over: whoever met them first has sent them to the dead letters.
     """
-    consumer = reader(settings)
-    await consumer.start()
+    consumer = await started(reader(settings), settings.broker)
     try:
         topics = {settings.topic_prefix + topic.name: topic for topic in since}
         parts = [
             part
-            for part in await partitions_of(consumer, topics)
+            for part in await partitions_of(settings, since)
             if part.partition in only.get(topics[part.topic], {part.partition})
         ]
         if not parts:

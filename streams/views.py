@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.message import Message, Refused, decode
 from schemas.topics import Topic
-from streams.kafka import partitions_of, reader
+from streams.kafka import partitions_of, reader, started
 from streams.metrics import Metrics
 from streams.settings import Settings
 
@@ -89,9 +89,8 @@ class Views:
         if not self._by_wire:  # e.g. a worker that runs extraction alone
             self._loaded.set()
             return
-        self._consumer = reader(self._settings)
-        await self._consumer.start()
-        parts = await partitions_of(self._consumer, self._by_wire)
+        self._consumer = await started(reader(self._settings), self._settings.broker)
+        parts = await partitions_of(self._settings, [view.topic for view in self.by_topic.values()])
         self._consumer.assign(parts)
         await self._consumer.seek_to_beginning(*parts)
         self._task = asyncio.create_task(self._read(parts), name="views")

@@ -60,11 +60,14 @@ class _JsonLines(logging.Formatter):
 
 
 def _log(settings: Settings) -> None:
-    handler: logging.Handler = RichHandler(console=err, show_path=False, log_time_format="%H:%M:%S", markup=False)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     if settings.log_json:
-        handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(_JsonLines())
-    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], format="%(message)s", force=True)
+    elif err.is_terminal:
+        handler = RichHandler(console=err, show_path=False, log_time_format="%H:%M:%S", markup=False)
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # Libraries say at INFO what only matters when they are being debugged. Faust logs under its subclass's module.
     if settings.log_level != "debug":
         for name in ("aiokafka", "faust", "mode", "streams.transport"):

@@ -36,8 +36,8 @@ class Extraction(Agent):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._detectors = installed("veristream.detectors", context.settings.detectors)
-        self._fetcher: Fetcher
-        self._pool: Pool
+        self._fetcher: Fetcher | None = None
+        self._pool: Pool | None = None
         self._places = asyncio.Semaphore(context.settings.extract_workers)
 
     async def start(self) -> None:
@@ -49,8 +49,10 @@ class Extraction(Agent):
 
     async def stop(self) -> None:
         """End the decoding processes."""
-        await self._pool.close()
-        await self._fetcher.close()
+        if self._pool:
+            await self._pool.close()
+        if self._fetcher:
+            await self._fetcher.close()
 
     async def prepare(self, message: Incoming) -> Signals:
         """Fetch and decode."""
@@ -81,6 +83,7 @@ class Extraction(Agent):
         )
 
     async def _extract(self, event: Event) -> Reading | ExtractError:
+        assert self._fetcher and self._pool, "start comes before the first message"
         try:
             async with self._fetcher.fetched(event.media) as path:
                 return await self._pool.read(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import av
+import av.logging
 import msgspec
 import numpy as np
 from av.audio.resampler import AudioResampler
@@ -25,6 +27,8 @@ SIGNATURES = (
     *((0, magic) for magic in (b"\x1aE\xdf\xa3", b"FLV", b"RIFF", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"\xff\xf1")),
     (188, b"G"),  # the second packet of a transport stream: a word may begin with a G too
 )
+#: A stream's line in FFmpeg's description of a container.
+_STREAM = re.compile(r"^  Stream #0:\d+", re.MULTILINE)
 _WIRE = msgspec.msgpack.Encoder()
 _FINDINGS = msgspec.msgpack.Decoder(Findings)
 #: Frames handed to the detectors at once: a model's fixed cost a call is shared, and 8 frames are 6 MB at most.
@@ -145,8 +149,15 @@ def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits:
         if stream is not None and want
     ]
     for frame in _decoded(container, wanted or [video or audio]):
-        sampler.take(frame)
+        try:
+            sampler.take(frame)
+        except MemoryError:
+            raise
+        except (av.FFmpegError, ValueError):  # what cannot be converted is as good as damaged
+            continue
     sampler.end()
+    if _grown(container):
+        raise ExtractFailure("EXTRACT-BROKEN", "a stream begins in its middle that was not there at its beginning")
     if not sampler.decoded:
         raise ExtractFailure("EXTRACT-BROKEN", "not one frame or sample of it could be decoded")
     if video in wanted and not sampler.frames_seen:
@@ -197,10 +208,23 @@ def _decoded(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
             return
         except av.FFmpegError:  # the file ends in the middle, or its index lies: what came before counts
             return
+        except IndexError:  # PyAV's end, sometimes, of a file in which further streams have begun: see _grown
+            return
         try:
             yield from packet.decode()
         except av.FFmpegError:
             continue
+
+
+def _grown(container: Any) -> bool:
+    """Whether streams have begun since the file was opened (.flv, .ts). PyAV passes over them in silence, but a player
+    shows them: an item must not be judged by its first minutes of sound alone."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)  # the dump is made of log lines, and nothing else says how many there are now
+    try:
+        return len(_STREAM.findall(container.dumps_format())) > len(container.streams)
+    finally:
+        av.logging.set_level(level)
 
 
 class _Sampler:
@@ -221,7 +245,6 @@ class _Sampler:
 
     def take(self, frame: Any) -> None:
         """A decoded frame of picture or sound."""
-        self.decoded += 1
         at_s = float(frame.time) - self._start_s if frame.time is not None else self.until_s
         self.until_s = max(self.until_s, at_s)
         if at_s > self._limits.max_duration_s:
@@ -230,6 +253,7 @@ class _Sampler:
             self._picture(frame, at_s)
         else:
             self._sound(frame)
+        self.decoded += 1
 
     def end(self) -> None:
         """Hand on what is left."""

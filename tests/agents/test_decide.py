@@ -62,7 +62,7 @@ def test_the_most_severe_action_wins_in_any_order_and_every_ground_is_named(deci
         assert severities == sorted(severities, reverse=True)
 
 
-@pytest.mark.parametrize("kinds", itertools.permutations(("hold", "remove", "cut_stream")))
+@pytest.mark.parametrize("kinds", list(itertools.permutations(("hold", "remove", "cut_stream"))))
 def test_of_several_stops_the_one_that_ends_later_stands(decided, kinds):
     def stop(kind):
         return Finding(ground("REVIEW-HASH"), "takedown", Stop(kind=kind, until="forever"))

@@ -226,9 +226,7 @@ def test_a_feature_that_was_not_assessed_holds_until_it_is(make, decided):
     assert (decision.reasons[0].evidence[0].entry, decision.stop.until) == ("f-1", "assessed")
 
 
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(-1, ["FEATURE-EXPIRED"]), (0, ["FEATURE-EXPIRED"]), (0.001, [])]
-)
+@pytest.mark.parametrize(("seconds", "expected"), [(-1, ["FEATURE-EXPIRED"]), (0, ["FEATURE-EXPIRED"]), (0.001, [])])
 def test_an_assessment_ends_at_the_instant_it_is_no_longer_valid(make, codes, seconds, expected):
     assert codes(feature=make.feature(make.at(seconds)), feature_id="f-1") == expected
 

@@ -101,7 +101,10 @@ def test_every_frame_of_an_item_is_looked_up(make, found):
 def test_files_are_found_by_their_sha256_whether_or_not_the_entry_has_frames(make):
     entries = [make.entry(CODE), make.entry(entry_id="b-2", sha256="ab" * 32)]
     entries += [make.entry(CODE, entry_id="b-3", sha256="cd" * 32)]
-    assert {sha: entry.entry_id for sha, entry in HashBank(entries).files.items()} == {"ab" * 32: "b-2", "cd" * 32: "b-3"}
+    assert {sha: entry.entry_id for sha, entry in HashBank(entries).files.items()} == {
+        "ab" * 32: "b-2",
+        "cd" * 32: "b-3",
+    }
 
 
 # Few base codes with few flips, so that there is something to find.

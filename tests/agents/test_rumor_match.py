@@ -55,7 +55,13 @@ def test_a_small_change_of_wording_still_repeats_the_claim(make, found, title):
 
 @pytest.mark.parametrize(
     "title",
-    ["", "今天天气很好，我们去公园散步", "专家谈核电站的安全运行", "多吃碘盐防辐射有用吗", "Wind and water: a day at the sea"],
+    [
+        "",
+        "今天天气很好，我们去公园散步",
+        "专家谈核电站的安全运行",
+        "多吃碘盐防辐射有用吗",
+        "Wind and water: a day at the sea",
+    ],
 )
 def test_other_words_stay_below_the_threshold(make, found, title):
     rumors = [make.rumor(CLAIM, ENGLISH)]

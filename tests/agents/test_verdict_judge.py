@@ -23,9 +23,7 @@ CLASSES = {
     "remove": ("takedown", {"review": "REVIEW-HASH", "rumor": "RUMOR-FAKE-NEWS"}, None),
 }
 #: What each agent can decide.
-POSSIBLE = [
-    [kind for kind, (_, codes, _) in CLASSES.items() if kind == "allow" or agent in codes] for agent in AGENTS
-]
+POSSIBLE = [[kind for kind, (_, codes, _) in CLASSES.items() if kind == "allow" or agent in codes] for agent in AGENTS]
 COMBINATIONS = list(itertools.product(*POSSIBLE))
 
 

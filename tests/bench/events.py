@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.message import Message, encode
 from schemas.topics import ADMITTED, DECISIONS, PROVIDERS, PUBLISHERS, UPLOADS, Topic
-from streams.kafka import create_topics, partitions_of
+from streams.kafka import create_topics
 from streams.settings import Settings
 from tests.bench.beside import broker, process, settings_for, worker
 from tests.bench.report import Row
@@ -24,7 +24,7 @@ OUTPUTS = 2
 #: How often the ends of the topics are looked at from outside, too seldom to cost the broker anything, and how long
 #: they must stand still before a run counts as over.
 LOOK_S = 0.25
-QUIET_S = 1.5
+QUIET_S = 1.0
 #: A run without its outputs after this has failed.
 RUN_TIMEOUT_S = 120.0
 
@@ -97,7 +97,12 @@ async def _run(settings: Settings, side: str, events: int) -> float:
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker)
     await consumer.start()
     try:
-        parts = await partitions_of(consumer, [_prefix(side) + topic.name for topic in (DECISIONS, ADMITTED)])
+        await consumer.topics()  # without a subscription it knows no partitions yet
+        parts = [
+            TopicPartition(_prefix(side) + topic.name, number)
+            for topic in (DECISIONS, ADMITTED)
+            for number in range(topic.partitions)
+        ]
         with running:
             async with asyncio.timeout(RUN_TIMEOUT_S):
                 await _quiet(consumer, parts)
@@ -110,7 +115,7 @@ async def _run(settings: Settings, side: str, events: int) -> float:
     return (events - 1) / (max(times) - min(times)) * 1000
 
 
-async def _quiet(consumer: AIOKafkaConsumer, parts: list[Any]) -> None:
+async def _quiet(consumer: AIOKafkaConsumer, parts: list[TopicPartition]) -> None:
     """Wait until outputs have come and no more do."""
     # The ends are only compared with one another: the embedded broker states them wrongly (the last batch's first
     # offset + 1), so they cannot be counted.
@@ -125,11 +130,11 @@ async def _quiet(consumer: AIOKafkaConsumer, parts: list[Any]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _times(consumer: AIOKafkaConsumer, parts: list[Any]) -> list[int]:
+async def _times(consumer: AIOKafkaConsumer, parts: list[TopicPartition]) -> list[int]:
     """When each output was handed to its producer, in milliseconds."""
     consumer.assign(parts)
     await consumer.seek_to_beginning(*parts)
     times: list[int] = []
-    while records := await consumer.getmany(timeout_ms=1000):
+    while records := await consumer.getmany(timeout_ms=300):
         times += [record.timestamp for part in records.values() for record in part]
     return times

@@ -121,12 +121,16 @@ def test_every_usual_container_is_read(folder: Path, name: str) -> None:
     assert (media.video_codec, media.audio_codec) == (video_codec, audio_codec)
     assert (media.width, media.height) == ((160, 120) if video else (None, None))
     assert media.duration_s == pytest.approx(3.0, abs=0.11)
-    assert media.frames_seen == len(recorder.frames) == pytest.approx(3 if video else 0, abs=1 if name == "clip.avi" else 0)
+    assert (
+        media.frames_seen
+        == len(recorder.frames)
+        == pytest.approx(3 if video else 0, abs=1 if name == "clip.avi" else 0)
+    )
     if audio:
         assert media.sound_s == pytest.approx(3.0, abs=0.05)
         assert len(recorder.samples) == round(media.sound_s * SOUND_RATE)
         # A tone of amplitude 0.5 is one whatever carried it.
-        assert np.sqrt(np.mean(recorder.samples**2)) == pytest.approx(0.5 / math.sqrt(2), rel=0.05)
+        assert np.sqrt(np.mean(recorder.samples**2)) == pytest.approx(0.5 / math.sqrt(2), rel=0.1)
     else:
         assert media.sound_s == 0
         assert recorder.sound == []
@@ -151,7 +155,9 @@ def test_more_frames_than_a_batch_arrive_in_order_and_whole(mp4: Path) -> None:
     assert [frame.at_s for frame in recorder.frames] == pytest.approx([number / FPS for number in range(3 * FPS)])
 
 
-@pytest.mark.parametrize(("size", "shape"), [((1280, 640), (256, 512)), ((300, 1200), (512, 128)), ((160, 90), (90, 160))])
+@pytest.mark.parametrize(
+    ("size", "shape"), [((1280, 640), (256, 512)), ((300, 1200), (512, 128)), ((160, 90), (90, 160))]
+)
 def test_the_longer_side_is_at_most_512_and_nothing_is_enlarged(
     tmp_path: Path, size: tuple[int, int], shape: tuple[int, int]
 ) -> None:
@@ -160,7 +166,9 @@ def test_the_longer_side_is_at_most_512_and_nothing_is_enlarged(
     assert (reading.media.width, reading.media.height) == size
 
 
-@pytest.mark.parametrize(("codec", "rate", "layout"), [(PCM, 44_100, "stereo"), (PCM, 8_000, "mono"), ("pcm_f32le", 16_000, "mono")])
+@pytest.mark.parametrize(
+    ("codec", "rate", "layout"), [(PCM, 44_100, "stereo"), (PCM, 8_000, "mono"), ("pcm_f32le", 16_000, "mono")]
+)
 def test_sound_is_mono_at_16_khz_whatever_it_was(tmp_path: Path, codec: str, rate: int, layout: str) -> None:
     recorder, reading = recorded(clip(tmp_path / "tone.wav", video=None, audio=codec, rate=rate, layout=layout))
     assert all(samples.ndim == 1 and samples.dtype == np.float32 for _, samples in recorder.sound)
@@ -185,9 +193,7 @@ def test_all_detectors_see_one_decoding(mp4: Path, monkeypatch: pytest.MonkeyPat
     first, second = Recorder(), Other()
     reading = read(mp4, [first, second], LIMITS)
     assert len(opened) == 1
-    assert [frame.rgb for frame in first.frames] == [frame.rgb for frame in second.frames] or all(
-        mine.rgb is theirs.rgb for mine, theirs in zip(first.frames, second.frames, strict=True)
-    )
+    assert all(mine.rgb is theirs.rgb for mine, theirs in zip(first.frames, second.frames, strict=True))
     assert all(mine[1] is theirs[1] for mine, theirs in zip(first.sound, second.sound, strict=True))
     assert reading.models == {"recorder": "7", "other": "7"}
     assert [signal.detector for signal in reading.signals] == ["recorder", "other"]
@@ -346,7 +352,9 @@ def test_a_movie_without_its_index_is_broken(folder: Path, tmp_path: Path) -> No
     assert failure(path).code == "EXTRACT-BROKEN"
 
 
-@pytest.mark.parametrize("magic", [b"\x1aE\xdf\xa3", b"FLV\x01", b"RIFF", b"OggS", b"fLaC", b"ID3\x04", bytes(4) + b"ftyp"])
+@pytest.mark.parametrize(
+    "magic", [b"\x1aE\xdf\xa3", b"FLV\x01", b"RIFF", b"OggS", b"fLaC", b"ID3\x04", bytes(4) + b"ftyp"]
+)
 def test_what_begins_like_media_and_goes_on_as_nothing_is_broken(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(magic + b"\xee" * 2000)
@@ -378,6 +386,34 @@ def test_a_picture_that_cannot_be_decoded_is_not_passed_for_sound_alone(tmp_path
     found = failure(path)
     assert found.code == "EXTRACT-BROKEN"
     assert "picture" in found.text
+
+
+def flv_tags(content: bytes) -> Iterator[bytearray]:
+    at = 9 + 4
+    while at < len(content):
+        size = 11 + int.from_bytes(content[at + 1 : at + 4], "big") + 4
+        yield bytearray(content[at : at + size])
+        at += size
+
+
+def test_a_picture_that_begins_after_minutes_of_sound_is_not_passed_over(folder: Path, tmp_path: Path) -> None:
+    # FFmpeg looks for streams in the first 90 s at most; a player goes on looking.
+    sound = clip(folder / "long.flv", video=None, seconds=100, rate=16_000, layout="mono")
+    assert recorded(sound)[1].media.sound_s == pytest.approx(100, abs=0.2)
+    content = bytearray(sound.read_bytes())
+    for tag in flv_tags(clip(folder / "mute.flv", audio=None).read_bytes()):
+        if tag[0] == 9:  # a picture
+            tag[4:7] = (int.from_bytes(tag[4:7], "big") + 100_000).to_bytes(3, "big")
+            content += tag
+    path = tmp_path / "late.flv"
+    path.write_bytes(content)
+    found = failure(path)
+    assert (found.code, "stream" in found.text) == ("EXTRACT-BROKEN", True)
+
+
+def test_a_title_that_looks_like_a_stream_is_a_title(tmp_path: Path) -> None:
+    path = clip(tmp_path / "titled.mkv", metadata={"title": "x\n  Stream #0:7: Video"}, seconds=1)
+    assert recorded(path)[1].media.frames_seen == 1
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
@@ -559,20 +595,30 @@ def test_a_movie_whose_data_lies_in_another_file_does_not_open_it(tmp_path: Path
 # Anything at all.
 
 
+class Seeds(dict[str, bytes]):
+    """Small clips to be mutated, too long to be shown."""
+
+    def __repr__(self) -> str:
+        return "seeds"
+
+
 @pytest.fixture(scope="module")
-def seeds(folder: Path) -> dict[str, bytes]:
-    """Small clips to be mutated."""
-    return {
-        suffix: clip(folder / f"seed.{suffix}", size=(32, 32), seconds=0.5, rate=16_000, layout="mono", **kind).read_bytes()
-        for suffix, kind in {
-            "mp4": {},
-            "mkv": {"video": VP9, "audio": OPUS},
-            "ts": {},
-            "flv": {},
-            "ogg": {"video": None, "audio": OPUS},
-            "mp3": {"video": None, "audio": MP3},
-        }.items()
-    }
+def seeds(folder: Path) -> Seeds:
+    return Seeds(
+        {
+            suffix: clip(
+                folder / f"seed.{suffix}", size=(32, 32), seconds=0.5, rate=16_000, layout="mono", **kind
+            ).read_bytes()
+            for suffix, kind in {
+                "mp4": {},
+                "mkv": {"video": VP9, "audio": OPUS},
+                "ts": {},
+                "flv": {},
+                "ogg": {"video": None, "audio": OPUS},
+                "mp3": {"video": None, "audio": MP3},
+            }.items()
+        }
+    )
 
 
 def reading_or_failure(path: Path) -> Reading | ExtractFailure:
@@ -597,10 +643,10 @@ ANYTHING = settings(
 
 
 @ANYTHING
-@given(content=st.binary(min_size=1, max_size=2000), magic=st.sampled_from(["", "mp4", "mkv", "ts", "flv", "ogg", "mp3"]))
-def test_bytes_of_any_kind_give_a_reading_or_a_reason(
-    tmp_path: Path, seeds: dict[str, bytes], content: bytes, magic: str
-) -> None:
+@given(
+    content=st.binary(min_size=1, max_size=2000), magic=st.sampled_from(["", "mp4", "mkv", "ts", "flv", "ogg", "mp3"])
+)
+def test_bytes_of_any_kind_give_a_reading_or_a_reason(tmp_path: Path, seeds: Seeds, content: bytes, magic: str) -> None:
     path = tmp_path / "any.mp4"
     path.write_bytes((seeds[magic][:64] if magic else b"") + content)
     reading_or_failure(path)
@@ -610,7 +656,7 @@ def test_bytes_of_any_kind_give_a_reading_or_a_reason(
 @ANYTHING
 @given(data=st.data())
 def test_a_clip_mutated_in_any_way_gives_a_reading_or_a_reason(
-    tmp_path: Path, seeds: dict[str, bytes], suffix: str, data: st.DataObject
+    tmp_path: Path, seeds: Seeds, suffix: str, data: st.DataObject
 ) -> None:
     content = bytearray(seeds[suffix])
     places = st.integers(0, len(content) - 1)
@@ -624,7 +670,7 @@ def test_a_clip_mutated_in_any_way_gives_a_reading_or_a_reason(
     reading_or_failure(path)
 
 
-def test_a_seed_that_is_not_mutated_is_read(tmp_path: Path, seeds: dict[str, bytes]) -> None:
+def test_a_seed_that_is_not_mutated_is_read(tmp_path: Path, seeds: Seeds) -> None:
     for suffix, content in seeds.items():
         path = tmp_path / "seed.mp4"
         path.write_bytes(content)
