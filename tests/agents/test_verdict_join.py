@@ -201,7 +201,7 @@ def test_a_decision_under_a_new_policy_changes_the_answer_only_where_it_is_anoth
     driver.take(*four(**before))
     (former,) = driver.verdicts
     said = driver.take(*four(at=10, version=2, **after), at=10)
-    # Each of the four replaces one of the former; together they give at most one other answer.
+    # Each of the four takes the place of one of the former; together they give one other answer at most.
     assert len(said) == (1 if changes else 0)
     assert all(verdict.replaces == former.verdict_id for verdict in said)
 

