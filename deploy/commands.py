@@ -82,18 +82,18 @@ async def seed(named: Settings) -> None:
     """Register a publisher and a provider to try things with."""
     from datetime import UTC, datetime
 
-    from schemas.registry import Licence, Provider, Publisher
+    from schemas.registry import IdentityNumber, Licence, Provider, Publisher
     from schemas.topics import PROVIDERS, PUBLISHERS
     from streams.client import Client
 
     async with Client(named) as client:
-        # The published example of GB 11643: it belongs to nobody.
         person = Publisher(
             publisher_id="demo",
             kind="person",
             real_name="verified",
             verified_at=datetime.now(UTC),
-            id_number="11010519491231002X",
+            numbers=(IdentityNumber(kind="id_number", form="valid"),),
+            born="1990-01",
         )
         licence = Licence(kind="audio-video", number="0110538", services=("*",))
         await client.send(PUBLISHERS, person)

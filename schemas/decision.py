@@ -13,7 +13,7 @@ from schemas.signals import Evidence
 Action = Literal["allow", "label", "review", "takedown"]
 StopKind = Literal["hold", "remove", "cut_stream"]
 #: What a stopped item waits for.
-Until = Literal["identified", "licensed", "assessed", "labelled", "reviewed", "forever"]
+Until = Literal["identified", "licensed", "assessed", "agreed", "lifted", "labelled", "reviewed", "forever"]
 #: GB 45438-2025 and the labelling measures, Art. 6: 1 is generated, 2 may be, 3 suspected; 0 is a notice of
 #: another kind (a refuted rumour).
 Level = Annotated[int, msgspec.Meta(ge=0, le=3)]

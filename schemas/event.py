@@ -52,6 +52,7 @@ class Event(Message, kw_only=True, frozen=True):
     description: Text = ""
     tags: Annotated[tuple[Tag, ...], msgspec.Meta(max_length=100)] = ()
     category: Annotated[str, msgspec.Meta(max_length=64, description="e.g. news")] = ""
+    news_source: Annotated[str | None, msgspec.Meta(description="of reposted news: where it was taken from")] = None
     declared_synthetic: Annotated[
         bool | None, msgspec.Meta(description="what the publisher said; null: said nothing")
     ] = None
@@ -89,3 +90,6 @@ class Admitted(Message, kw_only=True, frozen=True):
 
     event: Event
     admitted_at: Utc
+    labels: Annotated[
+        tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
+    ] = ()

@@ -19,7 +19,7 @@ from schemas.message import Message
 from schemas.orders import ExplicitLabel, Label, Refutation, Review, Takedown
 from schemas.policy import Policy, default_policy
 from schemas.reasons import CATALOGUE
-from schemas.registry import Assessment, Feature, Licence, Provider, Publisher
+from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
 from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals
 from schemas.verdict import Verdict
 
@@ -27,6 +27,7 @@ _NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 _CLAIM = "喝盐水可以预防核辐射"
 #: The PDQ hash of the example picture that Meta publishes with the algorithm.
 _PDQ = "f8f8f0cee0f4a84f06370a22038f63f0b36e2ed596621e1d33e6b39c4e9c9b22"
+_DIGEST = "5d41402abc4b2a76b9719d911017c5925d41402abc4b2a76b9719d911017c592"
 _MODELS = {"pdq": "pdqhash-512px-1", "nudity": "open-nsfw-onnx-1.0.0", "blank": "1", "container": "1"}
 _POLICY = PolicyRef(name="default", version=1)
 
@@ -119,7 +120,12 @@ EXAMPLES: dict[str, Message] = {
         kind="person",
         real_name="verified",
         verified_at=datetime(2026, 1, 15, 3, 20, tzinfo=UTC),
-        id_number="11010519491231002X",  # the example that GB 11643 itself publishes
+        verified_until=datetime(2027, 1, 15, 3, 20, tzinfo=UTC),
+        verifier="demo-verifier",
+        verification="ref-20260115-7731",
+        numbers=(IdentityNumber(kind="id_number", form="valid", digest=_DIGEST, key_id="2026-01"),),
+        born="1990-05",
+        agreement=Acceptance(version="2026-01", accepted_at=datetime(2026, 1, 15, 3, 21, tzinfo=UTC)),
     ),
     "providers": Provider(
         provider_id="demo-provider",

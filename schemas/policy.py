@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from schemas.complaint import ComplaintKind
 from schemas.decision import PolicyRef
-from schemas.message import Id, Message, Score, Seconds, Text, convert
+from schemas.message import Id, Message, Score, Seconds, Text, Utc, convert
+from schemas.reasons import CATALOGUE
+from schemas.sanction import SanctionLevel
 
+#: Levels of sanctions, mildest first.
+LADDER: tuple[SanctionLevel, ...] = ("warn", "limit", "suspend", "close")
 OnTerm = Literal["review", "takedown"]
+
+
+class ServiceRules(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What one service asks of its publishers beyond the rest."""
+
+    min_age: Annotated[int, msgspec.Meta(ge=0, le=120, description="years; 0: any age")] = 0
+    minors_need_consent: Annotated[bool, msgspec.Meta(description="under 18 only with a guardian's consent")] = False
+
+
+class AgreementPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """The service agreement that must have been accepted (Provisions, Art. 14)."""
+
+    version: Annotated[str, msgspec.Meta(max_length=64, description="empty: none is asked for")] = ""
+    since: Annotated[Utc | None, msgspec.Meta(description="when this version came into force")] = None
+    grace_days: Annotated[float, msgspec.Meta(ge=0, description="after `since`, in which a former one is enough")] = (
+        14.0
+    )
+
+
+class PermitPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which permits a provider needs (Provisions, Art. 6)."""
+
+    kinds: Annotated[
+        dict[Id, tuple[Id, ...]],
+        msgspec.Meta(description="service → kinds of permits, any of which will do; `*`: the rest"),
+    ] = msgspec.field(default_factory=lambda: {"*": ("audio-video",)})
+    forms: Annotated[
+        dict[Id, str],
+        msgspec.Meta(description="kind → regular expression of its number; a kind without one is not checked"),
+    ] = msgspec.field(default_factory=lambda: {"audio-video": r"\d{7}"})
+    news_kind: Annotated[str, msgspec.Meta(max_length=64, description="permit that news needs; empty: none")] = "news"
+    news_sources: Annotated[
+        tuple[str, ...], msgspec.Meta(description="sources that reposted news may name; empty: any")
+    ] = ()
+    warn_days: Annotated[float, msgspec.Meta(ge=0, description="a metric counts permits that expire within")] = 30.0
+
+    def __post_init__(self) -> None:
+        for kind, form in self.forms.items():
+            try:
+                re.compile(form)
+            except re.error as error:
+                raise ValueError(f"`forms.{kind}` is not a regular expression: {error}") from error
 
 
 class IdentityPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +72,27 @@ class IdentityPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=T
     ] = True
     require_licence: bool = True
     require_assessment: bool = True
+    accepted_numbers: Annotated[
+        tuple[Id, ...],
+        msgspec.Meta(
+            description="kinds of numbers that identify: id_number, organisation_code, mobile, passport, permit"
+        ),
+    ] = ("id_number", "organisation_code", "mobile")
+    grace_days: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, description="while the verifier is down: publishers verified within so many days may publish"
+        ),
+    ] = 0.0
+    services: dict[Id, ServiceRules] = msgspec.field(
+        default_factory=lambda: {"live": ServiceRules(min_age=16, minors_need_consent=True)}
+    )
+    agreement: AgreementPolicy = AgreementPolicy()
+    permits: PermitPolicy = PermitPolicy()
+    entity_labels: Annotated[
+        dict[Id, Literal["review", "takedown"]],
+        msgspec.Meta(description="entity label → what an item of a publisher, device or medium with it meets"),
+    ] = msgspec.field(default_factory=lambda: {"watched": "review", "banned": "takedown"})
 
 
 class Term(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +156,83 @@ class VerdictPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=Tr
     segment_deadline_s: Annotated[float, msgspec.Meta(gt=0, description="seconds")] = 15.0
 
 
+class Rung(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """One step of the ladder of sanctions."""
+
+    level: SanctionLevel
+    at_points: Annotated[float, msgspec.Meta(gt=0)]
+    days: Annotated[float | None, msgspec.Meta(description="how long it lasts; null: until it is lifted")] = None
+    limits: Annotated[tuple[Id, ...], msgspec.Meta(description="of a limit: services and functions that are off")] = ()
+
+
+class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """What follows for publishers (Provisions, Art. 14). The figures are the platform's own; no rule states any."""
+
+    points: Annotated[
+        dict[Id, float], msgspec.Meta(description="reason code → points; a code without one costs none")
+    ] = msgspec.field(
+        default_factory=lambda: {
+            "REVIEW-HASH": 6.0,
+            "RUMOR-FAKE-NEWS": 4.0,
+            "SYNTH-NONCOMPLIANT": 1.0,
+        }
+    )
+    half_life_days: Annotated[float, msgspec.Meta(gt=0, description="points halve in so many days")] = 90.0
+    ladder: tuple[Rung, ...] = (
+        Rung(level="warn", at_points=1.0),
+        Rung(level="limit", at_points=5.0, days=7.0, limits=("live",)),
+        Rung(level="suspend", at_points=12.0, days=30.0),
+        Rung(level="close", at_points=24.0),
+    )
+
+    def __post_init__(self) -> None:
+        for code in self.points:
+            if code not in CATALOGUE:
+                raise ValueError(f"`points.{code}` is not a reason code")
+        heights = [rung.at_points for rung in self.ladder]
+        order = [LADDER.index(rung.level) for rung in self.ladder]
+        if heights != sorted(set(heights)) or order != sorted(set(order)):
+            raise ValueError("`ladder` must rise: each step a severer level at more points than the one before")
+
+
+class ComplaintsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How complaints are weighed and until when they are answered (Provisions, Art. 15). No rule states a number of
+    hours: these are the platform's own promise."""
+
+    deadline_hours: Annotated[dict[ComplaintKind, float], msgspec.Meta(description="kind → hours to the result")] = (
+        msgspec.field(
+            default_factory=lambda: {
+                "illegal": 24.0,
+                "rumor": 24.0,
+                "unlabelled": 48.0,
+                "impersonation": 48.0,
+                "infringement": 72.0,
+                "appeal": 72.0,
+            }
+        )
+    )
+    severity: Annotated[dict[ComplaintKind, float], msgspec.Meta(description="kind → what one complaint weighs")] = (
+        msgspec.field(
+            default_factory=lambda: {
+                "illegal": 2.0,
+                "rumor": 1.0,
+                "unlabelled": 1.0,
+                "impersonation": 1.5,
+                "infringement": 1.0,
+                "appeal": 0.0,
+            }
+        )
+    )
+    review_weight: Annotated[float, msgspec.Meta(gt=0, description="from which a person looks at once")] = 1.0
+    hold_weight: Annotated[float | None, msgspec.Meta(description="from which the item is held; null: never")] = 5.0
+    hold_distinct: Annotated[int, msgspec.Meta(ge=1, description="unrelated complainants that a hold needs")] = 3
+
+    def __post_init__(self) -> None:
+        for name, given in (("deadline_hours", self.deadline_hours), ("severity", self.severity)):
+            if missing := [kind for kind in get_args(ComplaintKind) if kind not in given]:
+                raise ValueError(f"`{name}` says nothing of {', '.join(missing)}")
+
+
 class Policy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """One version of a policy. A version is never changed: what is changed gets the next number."""
 
@@ -98,6 +244,8 @@ class Policy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     synthetic: SyntheticPolicy = SyntheticPolicy()
     rumor: RumorPolicy = RumorPolicy()
     verdict: VerdictPolicy = VerdictPolicy()
+    sanctions: SanctionsPolicy = SanctionsPolicy()
+    complaints: ComplaintsPolicy = ComplaintsPolicy()
 
     def __post_init__(self) -> None:
         review, takedown = self.review.nudity_review, self.review.nudity_takedown

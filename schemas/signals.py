@@ -68,6 +68,9 @@ class Signals(Message, kw_only=True, frozen=True):
     error: ExtractError | None = None
     signals: tuple[Signal, ...] = ()
     frames: tuple[FrameHash, ...] = ()
+    labels: Annotated[
+        tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
+    ] = ()
     absent: Annotated[
         tuple[str, ...], msgspec.Meta(description="detectors that did not answer, each with the reason")
     ] = ()

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from schemas.bank import HashEntry, Rumor
+from schemas.complaint import Complaint, ComplaintResult
 from schemas.deadletter import DeadLetter
 from schemas.decision import Decision
+from schemas.entity import EntityLabel
 from schemas.event import Admitted, Segment, Upload
 from schemas.message import Message
 from schemas.orders import Label, Refutation, Review, Takedown
 from schemas.policy import Policy
 from schemas.registry import Feature, Provider, Publisher
+from schemas.sanction import Ruling, Sanction, Standing
 from schemas.signals import Signals
 from schemas.verdict import Verdict
 
@@ -32,6 +35,9 @@ class Topic(NamedTuple):
     retention_days: int | None
     about: str
     partitions: int = PARTITIONS
+    #: Whether an agent keeps state by its key, so that it must lie where Kafka's own partitioner puts it, whatever
+    #: client sent it; the delivery loop moves what lies elsewhere.
+    placed: bool = False
 
     @property
     def compacted(self) -> bool:
@@ -54,19 +60,28 @@ HASHBANK = _state("hashbank", HashEntry, "entry_id", "hashes of banned media")
 RUMORS = _state("rumors", Rumor, "rumor_id", "claims going round, and their refutations")
 ADMITTED = Topic("admitted", Admitted, "publisher_id", "inner", 14, "events that passed the identity agent")
 SIGNALS = Topic("signals", Signals, "publisher_id", "inner", 14, "what extraction found in an item")
+ENTITIES = _state("entities", EntityLabel, "label_id", "labels on publishers, streams, devices, media, complainants")
+STANDINGS = Topic("standings", Standing, "publisher_id", "inner", None, "each publisher's points and sanctions")
+COMPLAINTS = Topic("complaints", Complaint, "publisher_id", "in", LOG_DAYS, "what users complain about", placed=True)
+RULINGS = Topic("rulings", Ruling, "publisher_id", "in", LOG_DAYS, "what people ruled", placed=True)
 DECISIONS = Topic("decisions", Decision, "publisher_id", "out", LOG_DAYS, "every agent's decision on every item")
 TAKEDOWNS = Topic("takedowns", Takedown, "content_id", "out", LOG_DAYS, "orders to hold, remove or cut")
 LABELS = Topic("labels", Label, "content_id", "out", LOG_DAYS, "orders to label")
 REFUTATIONS = Topic("refutations", Refutation, "content_id", "out", LOG_DAYS, "orders to show a refutation")
 REVIEWS = Topic("reviews", Review, "content_id", "out", LOG_DAYS, "items that a person must look at")
 VERDICTS = Topic("verdicts", Verdict, "content_id", "out", LOG_DAYS, "the answer the ingest tier waits for")
+SANCTIONS = Topic("sanctions", Sanction, "publisher_id", "out", LOG_DAYS, "what follows for publishers")
+COMPLAINT_RESULTS = Topic(
+    "complaint_results", ComplaintResult, "complaint_id", "out", LOG_DAYS, "where each complaint stands"
+)
 DEADLETTERS = Topic("deadletters", DeadLetter, "as it came", "out", 30, "what could not be handled, whole")
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, HASHBANK, RUMORS, ADMITTED, SIGNALS,
-        DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS, VERDICTS, DEADLETTERS,
+        UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, HASHBANK, RUMORS, ENTITIES, COMPLAINTS,
+        RULINGS, ADMITTED, SIGNALS, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS, SANCTIONS, VERDICTS,
+        COMPLAINT_RESULTS, DEADLETTERS,
     )
 }  # fmt: skip
 """name → topic, in the order in which data meets them."""

@@ -18,6 +18,7 @@ from time import monotonic
 from typing import Any
 
 from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
 
 from schemas.deadletter import DeadLetter
 from schemas.message import Refused, decode
@@ -149,6 +150,10 @@ class Delivery:
                 raise Refused("publisher_id", f"the message's key is {message.key!r}; it must be the publisher_id")
         except Refused as refused:
             return self._dead(message, refused)
+        if topic.placed and _partition(message.key, topic.partitions) != message.partition:
+            # Other clients have other partitioners (librdkafka's is CRC32), but whoever keeps state by this key must
+            # meet all of its messages in one place.
+            return Outgoing(topic, value.publisher_id, value)
         return Incoming(topic.name, message.partition, message.offset, value)
 
     def _handle(self, message: Any, incoming: Incoming, prepared: Any) -> Iterable[Outgoing]:
@@ -186,6 +191,12 @@ class Delivery:
             failed_at=self.agent.context.clock(),
         )
         return Outgoing(DEADLETTERS, (message.key or b"").decode("utf-8", "surrogateescape"), letter)
+
+
+def _partition(key: bytes, partitions: int) -> int:
+    """Where Kafka's own partitioner, which ours is, puts a key."""
+    every = list(range(partitions))
+    return int(DefaultPartitioner()(key, every, every))
 
 
 async def _to_its_end(work: asyncio.Future[None]) -> None:

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
 
+    identity_keys: Path | None = Field(None, description="JSON file of keys for the digests of identity numbers")
+
     max_media_bytes: int = Field(4 * 2**30, ge=1, description="larger media is not fetched")
     fetch_timeout_s: float = Field(120.0, gt=0, description="for one fetch, all tries together")
     spool: Path | None = Field(None, description="folder for media being read; none: the system's temporary folder")
@@ -103,14 +105,16 @@ def load(**flags: Any) -> Settings:
     """Settings from flags (None: not given), environment and file.
 
     Raises:
-        SettingsError: a setting is unknown or not allowed, or the file is not TOML.
+        SettingsError: a setting is unknown or not allowed, or the file is not TOML or, though named, not there.
     """
+    if os.environ.get(PREFIX + "CONFIG") and not config_file().is_file():
+        raise SettingsError(f"{PREFIX}CONFIG = {str(config_file())!r}: there is no such file (environment)")
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         settings = Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_fault(dict(fault), given) for fault in error.errors())) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{config_file()} is not TOML: {error}") from error
     if unknown := _unknown_variables():
         raise SettingsError("\n".join(f"{name}: there is no such setting (environment)" for name in unknown))

@@ -22,6 +22,8 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Message)
+#: Told of a change: key, the former row, the new one (None: there was or is none).
+Listener = Callable[[str, Any, Any], None]
 #: Says why a row must not replace the former one (None at first), by raising Refused.
 Check = Callable[[Any, Any], None]
 
@@ -32,13 +34,20 @@ class View(Generic[M]):
     def __init__(self, topic: Topic, metrics: Metrics, check: Check | None = None) -> None:
         self.topic = topic
         self.rows: dict[str, M] = {}
+        self._listeners: list[Listener] = []
         self.version = 0  # counts changes, so that whoever derives an index from the rows knows when to renew it
         self._metrics = metrics
         self._check = check
 
+    def listen(self, listener: Listener) -> None:
+        """Have every change told, from now on; for an index that must not be built again at each of them."""
+        self._listeners.append(listener)
+
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Take one message of the topic. A bad row is refused: the former one stays in force, and it is counted."""
         name = (key or b"").decode("utf-8", "replace")
+        former = self.rows.get(name)
+        row: Any = None
         if value is None:
             self.rows.pop(name, None)
         else:
@@ -47,14 +56,16 @@ class View(Generic[M]):
                 if getattr(row, self.topic.key) != name:
                     raise Refused(self.topic.key, f"the message's key is {name!r}, which is not the row's")
                 if self._check:
-                    self._check(self.rows.get(name), row)
+                    self._check(former, row)
             except Refused as refused:
                 self._metrics.state_refused.labels(self.topic.name).inc()
                 log.error("%s: row %r refused, the former one stays in force: %s", self.topic.name, name, refused)
                 return
-            self.rows[name] = row  # type: ignore[assignment]
+            self.rows[name] = row
         self.version += 1
         self._metrics.state_rows.labels(self.topic.name).set(len(self.rows))
+        for listener in self._listeners:
+            listener(name, former, row)
 
 
 class Views:

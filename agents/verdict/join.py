@@ -79,6 +79,8 @@ class Join:
 
     def take(self, decision: Decision, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
         """What follows from one decision; nothing if it was taken before."""
+        if decision.event_id not in self._items and decision.agent not in policy.verdict.agents:
+            return  # about an item long answered (a complaint): its order is all that is needed
         item = self._note(decision)
         if item is None:
             return
@@ -95,6 +97,9 @@ class Join:
         owed, self._owed = self._owed, []
         yield from owed
         for event_id, item in list(self._open.items()):
+            if not item.decisions.keys() & set(policy.verdict.agents):
+                del self._items[event_id], self._open[event_id]  # read back without the decisions it is about
+                continue
             segment = item.any.stream_id is not None
             limit = policy.verdict.segment_deadline_s if segment else policy.verdict.upload_deadline_s
             if is_final(item.decisions, policy) or now - item.opened_at >= timedelta(seconds=limit):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from agents.decide import SEVERITY, ground
@@ -42,7 +42,7 @@ def judge(
     publish_labelled; else publish. At least one decision is there.
     """
     ordered = sorted(decisions.values(), key=lambda decision: (-SEVERITY[decision.action], decision.agent))
-    answer, until = _answer(ordered, final=is_final(decisions, policy), cut=cut)
+    answer, until = _answer(ordered, policy.verdict.agents, final=is_final(decisions, policy), cut=cut)
     reasons = [reason for decision in ordered for reason in decision.reasons]
     if cut and answer == "block" and not removes(ordered):
         reasons.insert(0, ground("STREAM-CUT"))
@@ -70,13 +70,16 @@ def judge(
     )
 
 
-def _answer(decisions: Sequence[Decision], *, final: bool, cut: bool) -> tuple[Answer, Until | None]:
+def _answer(
+    decisions: Sequence[Decision], waited: Collection[str], *, final: bool, cut: bool
+) -> tuple[Answer, Until | None]:
     if cut or removes(decisions):
         return "block", "forever"
     stops = [decision.stop for decision in decisions if decision.stop]
     if stops:
         return "hold", stops[0].until
-    if not final or any(decision.action == "review" for decision in decisions):
+    # Who asks for a person beside the agents that items wait for (complaints) does not stop what is published.
+    if not final or any(decision.action == "review" and decision.agent in waited for decision in decisions):
         return "hold", "reviewed"
     if any(decision.action == "label" for decision in decisions):
         return "publish_labelled", None

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from agents.identity.forms import check
 from agents.review.enrol import entry_from_file
 from deploy.demo.media import DemoMedia
 from deploy.demo.segments import cut_segments
 from schemas.bank import Rumor, RumorRefutation
 from schemas.message import Message
-from schemas.registry import Feature, Licence, Provider, Publisher
+from schemas.registry import Feature, IdentityNumber, Licence, Provider, Publisher
 from schemas.topics import FEATURES, HASHBANK, PROVIDERS, PUBLISHERS, RUMORS, Topic
 
 PROVIDER = "demo-provider"
@@ -58,10 +59,14 @@ def state(media: DemoMedia) -> Iterator[tuple[Topic, Message]]:
     """The rows of publishers, providers, features, hash bank and rumours that the scenario starts from."""
     now = datetime.now(UTC)
     # 11010519491231002X is the published example of GB 11643; the second one's check digit is wrong.
-    yield PUBLISHERS, _publisher("alice", id_number="11010519491231002X")
-    yield PUBLISHERS, _publisher("bob", id_number="110105194912310021")
-    licence = Licence(kind="audio-video", number="0110538", services=("*",), expires_at=now + timedelta(days=365))
-    yield PROVIDERS, Provider(provider_id=PROVIDER, name="Demo Video", licences=(licence,))
+    yield PUBLISHERS, _publisher("alice", "11010519491231002X")
+    yield PUBLISHERS, _publisher("bob", "110105194912310021")
+    next_year = now + timedelta(days=365)
+    licences = (
+        Licence(kind="audio-video", number="0110538", services=("*",), expires_at=next_year),
+        Licence(kind="news", number="demo news permit", services=("*",), expires_at=next_year),
+    )
+    yield PROVIDERS, Provider(provider_id=PROVIDER, name="Demo Video", licences=licences)
     yield FEATURES, Feature(feature_id="face-swap", name="Face swap")
     yield (
         HASHBANK,
@@ -83,8 +88,16 @@ def state(media: DemoMedia) -> Iterator[tuple[Topic, Message]]:
     )
 
 
-def _publisher(name: str, **numbers: str) -> Publisher:
-    return Publisher(publisher_id=name, kind="person", real_name="verified", verified_at=datetime.now(UTC), **numbers)
+def _publisher(name: str, id_number: str) -> Publisher:
+    now = datetime.now(UTC)
+    return Publisher(
+        publisher_id=name,
+        kind="person",
+        real_name="verified",
+        verified_at=now,
+        numbers=(IdentityNumber(kind="id_number", form=check("id_number", id_number, now.date()).word),),
+        born="1990-01",
+    )
 
 
 def cases(media: DemoMedia, folder: Path) -> Sequence[Case]:

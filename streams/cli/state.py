@@ -1,16 +1,14 @@
-"""`publisher`, `policy`, `put`: the rows that judges look things up in."""
+"""`policy`, `put`: the rows that judges look things up in."""
 
 from __future__ import annotations
 
 import json
 import tomllib
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from schemas.registry import RealName
 from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from schemas.topics import Topic
     from streams.settings import Settings
 
-publisher = typer.Typer(no_args_is_help=True, help="Register publishers and look them up.")
 policy = typer.Typer(no_args_is_help=True, help="Check, put in force and show policies.")
 
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
@@ -26,7 +23,6 @@ File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(publisher, name="publisher")
     app.add_typer(policy, name="policy")
     app.command()(put)
 
@@ -40,7 +36,8 @@ async def send(named: Settings, rows: list[tuple[Topic, Message]]) -> None:
             await client.send(topic, row)
 
 
-async def _row(named: Settings, topic: Topic, key: str) -> bytes | None:
+async def read_row(named: Settings, topic: Topic, key: str) -> bytes | None:
+    """The last row of that key; None if there is none."""
     from streams.client import Feed
 
     found = None
@@ -52,60 +49,14 @@ async def _row(named: Settings, topic: Topic, key: str) -> bytes | None:
     return found
 
 
-def _print(row: bytes | None, what: str, *, as_json: bool) -> None:
+def print_row(row: bytes | None, what: str, *, as_json: bool) -> None:
+    """Show a row, or fail with what is not there."""
     if row is None:
         raise typer.Exit(fail(f"there is no {what}"))
     if as_json:
         out.print(row.decode(), soft_wrap=True, markup=False)
     else:
         out.print_json(row.decode())
-
-
-@publisher.command("put")
-def publisher_put(
-    publisher_id: Annotated[str, typer.Argument()],
-    broker: Broker = None,
-    kind: Annotated[Literal["person", "organisation"], typer.Option()] = "person",
-    real_name: Annotated[RealName, typer.Option(help="what the verifier found")] = "unverified",
-    id_number: Annotated[str | None, typer.Option(help="GB 11643")] = None,
-    organisation_code: Annotated[str | None, typer.Option(help="GB 32100")] = None,
-    mobile: Annotated[str | None, typer.Option()] = None,
-) -> None:
-    """Register a publisher, or replace its row."""
-    from schemas.message import Refused, convert
-    from schemas.registry import Publisher
-    from schemas.topics import PUBLISHERS
-
-    fields = {
-        "publisher_id": publisher_id,
-        "kind": kind,
-        "real_name": real_name,
-        "verified_at": datetime.now(UTC) if real_name == "verified" else None,
-        "id_number": id_number,
-        "organisation_code": organisation_code,
-        "mobile": mobile,
-    }
-    try:
-        row = convert(Publisher, fields)
-    except Refused as refused:
-        raise typer.Exit(fail(str(refused))) from None
-    run(send(settings(broker=broker), [(PUBLISHERS, row)]))
-    out.print(f"publisher {publisher_id} is registered; the next event is judged by it")
-
-
-@publisher.command("show")
-def publisher_show(publisher_id: str, broker: Broker = None, as_json: AsJson = False) -> None:
-    """Show a publisher's row, its numbers masked."""
-    from schemas.topics import PUBLISHERS
-
-    row = run(_row(settings(broker=broker), PUBLISHERS, publisher_id))
-    if row is not None:
-        fields = json.loads(row)
-        for name in ("id_number", "organisation_code", "mobile"):
-            if fields.get(name):
-                fields[name] = "•" * (len(fields[name]) - 4) + fields[name][-4:]
-        row = json.dumps(fields, ensure_ascii=False).encode()
-    _print(row, f"publisher {publisher_id!r}", as_json=as_json)
 
 
 def _policy(path: Path) -> Any:
@@ -134,7 +85,7 @@ def policy_put(file: File, broker: Broker = None) -> None:
 
     row = _policy(file)
     named = settings(broker=broker)
-    former = run(_row(named, POLICIES, row.name))
+    former = run(read_row(named, POLICIES, row.name))
     if former and json.loads(former)["version"] >= row.version:
         raise typer.Exit(
             fail(
@@ -160,10 +111,10 @@ def policy_show(
 
     named = settings(broker=broker)
     wanted = name or named.policy
-    row = run(_row(named, POLICIES, wanted))
+    row = run(read_row(named, POLICIES, wanted))
     if row is None and wanted == named.policy:
         row = encode(default_policy(wanted))
-    _print(row, f"policy {wanted!r}", as_json=as_json)
+    print_row(row, f"policy {wanted!r}", as_json=as_json)
 
 
 def put(

@@ -73,6 +73,7 @@ class Extraction(Agent):
         metrics.extraction_seconds.labels("read").observe(seconds)
         return Signals(
             event=admitted.event,
+            labels=admitted.labels,
             extracted_at=self.context.clock(),
             extraction_s=seconds,
             media=outcome.media,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -258,7 +259,7 @@ class _Sampler:
     def end(self) -> None:
         """Hand on what is left."""
         self._look()
-        self._hear(None)
+        self._hear_rest()
 
     def _picture(self, frame: av.VideoFrame, at_s: float) -> None:
         if frame.width * frame.height > self._limits.max_pixels:  # a stream may grow after its header
@@ -288,7 +289,7 @@ class _Sampler:
     def _sound(self, frame: av.AudioFrame) -> None:
         form = (frame.format.name, frame.layout.name, frame.sample_rate)
         if form != self._form:  # a stream may change its rate or its channels on the way
-            self._hear(None)
+            self._hear_rest()
             self._form = form
             # Without the option two equal channels of full scale would add up to 1.4.
             self._resampler = AudioResampler(
@@ -296,11 +297,14 @@ class _Sampler:
             )
         self._hear(frame)
 
+    def _hear_rest(self) -> None:
+        """Hand on what the resampler still holds; a sound that it could not take costs no more than itself."""
+        with suppress(av.FFmpegError, ValueError):
+            self._hear(None)
+
     def _hear(self, frame: av.AudioFrame | None) -> None:
-        """Hand on this sound as detectors hear it; None: what the resampler still holds."""
+        """Hand on this sound as detectors hear it; None: the end."""
         for part in self._resampler.resample(frame) if self._resampler else ():
-            if part is None:  # what a resampler that has nothing to change makes of the end
-                continue
             samples = part.to_ndarray().reshape(-1).astype(np.float32, copy=False)
             self._panel.each("hear", samples, round(self.sound_s, 3), wants="wants_sound")
             self.sound_s += len(samples) / SOUND_RATE

@@ -34,6 +34,16 @@ def broker() -> Iterator[EmbeddedBroker]:
         yield fresh
 
 
+class ProcessEnded(Exception):
+    """A process has ended that should go on; raised inside `process`, it tells what the process said."""
+
+
+def check(running: subprocess.Popen[bytes]) -> None:
+    """Raise ProcessEnded if it has."""
+    if running.poll() is not None:
+        raise ProcessEnded
+
+
 @contextmanager
 def process(command: list[str], cwd: Path | None = None, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process with these Veristream settings, ended by SIGTERM at the end."""
@@ -43,10 +53,10 @@ def process(command: list[str], cwd: Path | None = None, **settings: str) -> Ite
         )
         try:
             yield running
-            if running.poll() is not None:
-                words.seek(0)
-                said = words.read().decode("utf-8", "replace")[-2000:]
-                raise RuntimeError(f"{command[0]} ended with {running.returncode}: {said}")
+        except ProcessEnded as ended:
+            words.seek(0)
+            said = words.read().decode("utf-8", "replace")[-2000:]
+            raise ProcessEnded(f"{' '.join(command)} ended with {running.returncode}: {said}") from ended
         finally:
             running.terminate()
             try:
@@ -76,7 +86,8 @@ def worker(settings: Settings, *agents: str) -> Iterator[subprocess.Popen[bytes]
 
 def _wait_until_ready(running: subprocess.Popen[bytes], port: int) -> None:
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while running.poll() is None:
+    while True:
+        check(running)
         try:
             with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1.0) as answer:
                 if json.load(answer)["ready"]:

@@ -7,24 +7,24 @@ import sys
 import time
 from collections.abc import Iterator
 from statistics import median
-from typing import Any
+from subprocess import Popen
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from schemas.message import Message, encode
-from schemas.topics import ADMITTED, DECISIONS, PROVIDERS, PUBLISHERS, UPLOADS, Topic
+from schemas.message import encode
+from schemas.topics import ADMITTED, DECISIONS, UPLOADS
 from streams.kafka import create_topics
 from streams.settings import Settings
-from tests.bench.beside import broker, process, settings_for, worker
+from tests.bench.beside import broker, check, process, settings_for, worker
 from tests.bench.report import Row
-from tests.bench.traffic import PUBLISHERS_COUNT, provider, publisher, uploads
+from tests.bench.traffic import registry, uploads
 
 #: Outputs of one event: its decision, and the event as admitted.
 OUTPUTS = 2
 #: How often the ends of the topics are looked at from outside, too seldom to cost the broker anything, and how long
-#: they must stand still before a run counts as over.
+#: they must stand still before a run counts as over: Faust may hold still for a second.
 LOOK_S = 0.25
-QUIET_S = 1.0
+QUIET_S = 2.0
 #: A run without its outputs after this has failed.
 RUN_TIMEOUT_S = 120.0
 
@@ -74,11 +74,7 @@ def _prefix(side: str) -> str:
 
 async def _fill(settings: Settings, events: int) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.broker, acks="all", linger_ms=5, max_batch_size=131_072)
-    rows: list[tuple[Topic, Message]] = [
-        *((PUBLISHERS, publisher(number)) for number in range(PUBLISHERS_COUNT)),
-        (PROVIDERS, provider()),
-        *((UPLOADS, upload) for upload in uploads(events)),
-    ]
+    rows = [*registry(), *((UPLOADS, upload) for upload in uploads(events))]
     await producer.start()
     try:
         sent = [
@@ -91,9 +87,8 @@ async def _fill(settings: Settings, events: int) -> None:
 
 async def _run(settings: Settings, side: str, events: int) -> float:
     """Events a second of one side, between the times that its first and its last output carry."""
-    command = [sys.executable, "-m", "tests.bench.aiokafka_loop", settings.broker, side, _prefix(side), side]
-    ours = side == "identity"
-    running: Any = worker(settings, "identity") if ours else process([*command, str(PUBLISHERS_COUNT)])
+    plain = [sys.executable, "-m", "tests.bench.aiokafka_loop", settings.broker, side, _prefix(side)]
+    context = worker(settings, "identity") if side == "identity" else process(plain)
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.broker)
     await consumer.start()
     try:
@@ -103,9 +98,9 @@ async def _run(settings: Settings, side: str, events: int) -> float:
             for topic in (DECISIONS, ADMITTED)
             for number in range(topic.partitions)
         ]
-        with running:
+        with context as running:
             async with asyncio.timeout(RUN_TIMEOUT_S):
-                await _quiet(consumer, parts)
+                await _quiet(consumer, parts, running)
         # Its side has ended, so that reading everything back takes nothing from it.
         times = await _times(consumer, parts)
     finally:
@@ -115,13 +110,14 @@ async def _run(settings: Settings, side: str, events: int) -> float:
     return (events - 1) / (max(times) - min(times)) * 1000
 
 
-async def _quiet(consumer: AIOKafkaConsumer, parts: list[TopicPartition]) -> None:
+async def _quiet(consumer: AIOKafkaConsumer, parts: list[TopicPartition], running: Popen[bytes]) -> None:
     """Wait until outputs have come and no more do."""
     # The ends are only compared with one another: the embedded broker states them wrongly (the last batch's first
     # offset + 1), so they cannot be counted.
     former: list[int] = []
     quiet_since = time.monotonic()
     while True:
+        check(running)
         ends = list((await consumer.end_offsets(parts)).values())
         if ends != former or not any(ends):
             former, quiet_since = ends, time.monotonic()

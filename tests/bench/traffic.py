@@ -1,50 +1,68 @@
-"""Uploads as a platform would send them, and the registry rows that let them pass."""
+"""Uploads as a platform would send them, the registry rows that let them pass, and the agent that lets them, alone.
+
+All of it comes from the examples of the wire types, so that it stays what the agents take.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from schemas.event import Media, Upload
-from schemas.registry import Licence, Provider, Publisher
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+
+from agents.identity.agent import Identity
+from schemas.event import Upload
+from schemas.examples import EXAMPLES
+from schemas.message import Message
+from schemas.policy import default_policy
+from schemas.topics import POLICIES, PROVIDERS, PUBLISHERS, UPLOADS, Topic
+from streams.agent import Context, Incoming, Outgoing
+from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.views import View
 
 PUBLISHERS_COUNT = 1000
-PROVIDER = "provider-1"
 
 
-def publisher(number: int) -> Publisher:
-    """A verified person. The ID number is the published example of GB 11643: it belongs to nobody."""
-    return Publisher(
-        publisher_id=f"publisher-{number:05d}",
-        kind="person",
-        real_name="verified",
-        verified_at=datetime(2026, 1, 1, tzinfo=UTC),
-        id_number="11010519491231002X",
-        mobile="13800138000",
-    )
+def registry() -> Iterator[tuple[Topic, Message]]:
+    """The rows of all publishers and of their provider."""
+    for number in range(PUBLISHERS_COUNT):
+        yield PUBLISHERS, replace(EXAMPLES["publishers"], publisher_id=_publisher(number))
+    yield PROVIDERS, EXAMPLES["providers"]
 
 
-def provider() -> Provider:
-    """A provider whose licence covers everything."""
-    licence = Licence(kind="audio-video", number="0110538", services=("*",))
-    return Provider(provider_id=PROVIDER, name="Provider", licences=(licence,))
-
-
-def uploads(count: int, publishers: int = PUBLISHERS_COUNT) -> Iterator[Upload]:
-    """So many valid uploads of so many publishers, in turn."""
+def uploads(count: int) -> Iterator[Upload]:
+    """So many uploads that pass, of all publishers in turn."""
     for number in range(count):
         digest = hashlib.sha256(str(number).encode()).hexdigest()
-        yield Upload(
-            event_id=f"{digest[:32]}",
+        yield replace(
+            EXAMPLES["uploads"],
+            event_id=digest[:32],
             content_id=f"content-{number:08d}",
-            publisher_id=f"publisher-{number % publishers:05d}",
-            provider_id=PROVIDER,
-            service="short_video",
-            title=f"周末骑行第 {number} 天：沿着河边一路向北",
-            description="今天天气很好，风不大，路上遇到了很多朋友。A quiet ride along the river, with good company.",
-            tags=("骑行", "户外", "weekend"),
-            category="sports",
-            media=Media(uri=f"s3://uploads/{digest[:2]}/{digest}.mp4", sha256=digest, bytes=12_345_678),
+            publisher_id=_publisher(number),
+            media=replace(EXAMPLES["uploads"].media, sha256=digest),
+            feature_id=None,
             created_at=datetime.now(UTC),
         )
+
+
+def _publisher(number: int) -> str:
+    return f"publisher-{number % PUBLISHERS_COUNT:05d}"
+
+
+def identity_alone() -> Callable[[Upload], list[Outgoing]]:
+    """The identity agent without a broker: what it sends for an upload."""
+    metrics = Metrics(CollectorRegistry())
+    views = {topic.name: View(topic, metrics) for topic in Identity.views}
+    for topic, row in [*registry(), (POLICIES, default_policy())]:
+        views[topic.name].rows[getattr(row, topic.key)] = row
+
+    async def nothing(*_: object) -> list[Message]:
+        return []
+
+    agent = Identity(
+        Context(settings=Settings(), metrics=metrics, views=views, clock=lambda: datetime.now(UTC), read_back=nothing)
+    )
+    return lambda upload: list(agent.handle(Incoming(UPLOADS.name, 0, 0, upload)))

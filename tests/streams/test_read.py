@@ -675,3 +675,16 @@ def test_a_seed_that_is_not_mutated_is_read(tmp_path: Path, seeds: Seeds) -> Non
         path = tmp_path / "seed.mp4"
         path.write_bytes(content)
         assert isinstance(reading_or_failure(path), Reading), suffix
+
+
+@pytest.mark.parametrize("value", [0, 1, 2, 255])
+def test_an_index_that_lies_about_the_sound_gives_a_reading_or_a_reason(
+    tmp_path: Path, seeds: Seeds, value: int
+) -> None:
+    # Found by mutation: sound decoded from what is no sound can have a form that no resampler takes.
+    content = seeds["mp4"]
+    path = tmp_path / "lying.mp4"
+    last = content.rindex(b"stsc")
+    for at in range(last, last + 4 * 24):
+        path.write_bytes(content[:at] + bytes([value]) + content[at + 1 :])
+        reading_or_failure(path)

@@ -1,0 +1,81 @@
+"""Sanctions: what follows for a publisher when the rules are broken (Provisions, Art. 14), and how it is lifted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from schemas.decision import PolicyRef
+from schemas.message import Id, Message, Text, Utc
+
+#: The ladder, in the words of Art. 14: warn, limit functions, suspend updates, close the account.
+SanctionLevel = Literal["warn", "limit", "suspend", "close"]
+Points = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Sanction(Message, kw_only=True, frozen=True):
+    """One step of the ladder, ordered for one publisher. A later message of the same id says that it was lifted."""
+
+    sanction_id: Id
+    publisher_id: Id
+    level: SanctionLevel
+    begins_at: Utc
+    until: Annotated[Utc | None, msgspec.Meta(description="null: until it is lifted")] = None
+    limits: Annotated[tuple[Id, ...], msgspec.Meta(description="of a limit: services and functions that are off")] = ()
+    points: Points
+    because: Annotated[tuple[Id, ...], msgspec.Meta(description="decisions it rests on, newest first")] = ()
+    policy: PolicyRef
+    lifted_by: Annotated[Id | None, msgspec.Meta(description="the ruling that lifted it")] = None
+    lifted_at: Utc | None = None
+
+
+class PointEntry(Message, kw_only=True, frozen=True):
+    """The points of one decision."""
+
+    decision_id: Id
+    event_id: Id
+    code: Id
+    points: Points
+    at: Utc
+
+
+class Standing(Message, kw_only=True, frozen=True):
+    """A publisher's ledger: points, what was reversed, and sanctions. All that rebuilds the agent's state, so that no
+    old decision need be read again."""
+
+    publisher_id: Id
+    entries: tuple[PointEntry, ...] = ()
+    reversed: Annotated[tuple[Id, ...], msgspec.Meta(description="decisions that rulings reversed")] = ()
+    sanctions: tuple[Sanction, ...] = ()
+
+
+class Ruling(Message, kw_only=True, frozen=True):
+    """What a person ruled: on a decision, on a sanction, or on a complaint. It wins over agents."""
+
+    ruling_id: Id
+    publisher_id: Id
+    outcome: Annotated[
+        Literal["upheld", "reversed", "lifted"],
+        msgspec.Meta(description="upheld: it stands; reversed: the decision was wrong; lifted: the sanction ends"),
+    ]
+    reviewer_id: Id
+    reason: Text
+    ruled_at: Utc
+    decision_id: Id | None = None
+    sanction_id: Id | None = None
+    complaint_id: Id | None = None
+    article: str = ""
+
+    schema_rules = (
+        {
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}}
+                for name in ("decision_id", "sanction_id", "complaint_id")
+            ]
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if not (self.decision_id or self.sanction_id or self.complaint_id):
+            raise ValueError("`decision_id`, `sanction_id` and `complaint_id` are all missing: on what is the ruling?")

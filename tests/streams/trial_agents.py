@@ -1,0 +1,75 @@
+"""Agents that do little, to see what is done with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from schemas.event import Admitted, Media, Upload
+from schemas.message import Refused
+from schemas.topics import ADMITTED, UPLOADS
+from streams.agent import Agent, Context, Incoming, Outgoing
+from streams.metrics import Metrics
+from streams.settings import Settings
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+def upload(number: int = 0, **fields: Any) -> Upload:
+    """An event; its title can tell an agent what to do."""
+    return Upload(
+        **{
+            "event_id": f"event-{number}",
+            "content_id": f"content-{number}",
+            "publisher_id": "publisher",
+            "provider_id": "provider",
+            "service": "short_video",
+            "media": Media(uri="file:///clip.mp4", sha256="0" * 64, bytes=1),
+            "created_at": NOW,
+        }
+        | fields
+    )
+
+
+async def read_nothing_back(*_: object) -> list[Any]:
+    return []
+
+
+def context(settings: Settings, registry: CollectorRegistry | None = None, **others: Any) -> Context:
+    """What an agent is given, without a broker."""
+    return Context(
+        **{
+            "settings": settings,
+            "metrics": Metrics(registry or CollectorRegistry()),
+            "views": {},
+            "clock": lambda: NOW,
+            "read_back": read_nothing_back,
+        }
+        | others
+    )
+
+
+class Echo(Agent):
+    """Admits every upload, unless its title says otherwise."""
+
+    name = "echo"
+    inputs = (UPLOADS,)
+    views = ()
+    batch_size = 10
+
+    def handle(self, message: Incoming) -> Iterable[Outgoing]:
+        event: Upload = message.value
+        verb, _, argument = event.title.partition(" ")
+        if verb == "refuse":
+            raise Refused("title", "it asks to be refused")
+        if verb == "fail":
+            raise RuntimeError("it asks to fail")
+        if verb == "wait":
+            time.sleep(float(argument))
+        copies = int(argument) if verb == "copies" else 1
+        for _ in range(copies):
+            yield Outgoing(ADMITTED, event.publisher_id, Admitted(event=event, admitted_at=self.context.clock()))
