@@ -65,6 +65,8 @@ class _Comparison:
         was, is_now = set(old.get("required", ())), set(new.get("required", ()))
         yield from (f"{path}.{name}: newly required" for name in sorted(is_now - was))
         yield from (f"{path}.{name}: no longer required" for name in sorted((was - is_now) & after.keys()))
+        if "propertyNames" in new:  # what keys a map may have
+            yield from self.values(old.get("propertyNames", {}), new["propertyNames"], f"{path}.*")
         rest, new_rest = old.get("additionalProperties", True), new.get("additionalProperties", True)
         if isinstance(rest, Mapping) and isinstance(new_rest, Mapping):
             yield from self.values(rest, new_rest, f"{path}.*")

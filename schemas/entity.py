@@ -23,10 +23,6 @@ class EntityLabel(Message, kw_only=True, frozen=True):
     set_at: Utc
     expires_at: Utc | None = None
 
-    def __post_init__(self) -> None:
-        if self.label_id != label_id(self.kind, self.entity_id, self.label):
-            raise ValueError(f"`label_id` must be {label_id(self.kind, self.entity_id, self.label)!r}")
-
 
 def label_id(kind: str, entity_id: str, label: str) -> str:
     """The key of a label."""

@@ -12,15 +12,19 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from schemas.bank import BankFrame, HashEntry, Rumor, RumorRefutation
+from schemas.complaint import Complaint, ComplaintResult
 from schemas.deadletter import DeadLetter
 from schemas.decision import Decision, LabelTerms, PolicyRef, Reason, Stop, decision_id, stable_id
+from schemas.entity import EntityLabel, label_id
 from schemas.event import Admitted, Event, Media, Segment, Upload
 from schemas.message import Message
 from schemas.orders import ExplicitLabel, Label, Refutation, Review, Takedown
 from schemas.policy import Policy, default_policy
 from schemas.reasons import CATALOGUE
 from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
+from schemas.sanction import PointEntry, Ruling, Sanction, Standing
 from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals
+from schemas.topics import TOPICS
 from schemas.verdict import Verdict
 
 _NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -112,7 +116,17 @@ def _policy() -> Policy:
     return replace(mine, version=2, comment="stricter on nudity, as measured on our own content", review=review)
 
 
-EXAMPLES: dict[str, Message] = {
+_WARNING = Sanction(
+    sanction_id=stable_id("sanction", "alice", "warn", _HELD.decision_id),
+    publisher_id="alice",
+    level="warn",
+    begins_at=_HELD.decided_at,
+    points=1.0,
+    because=(_HELD.decision_id,),
+    policy=_POLICY,
+)
+
+_BY_TOPIC: dict[str, Message] = {
     "uploads": _UPLOAD,
     "segments": _SEGMENT,
     "publishers": Publisher(
@@ -267,6 +281,61 @@ EXAMPLES: dict[str, Message] = {
             decision_id(_EVENT.event_id, "review", _POLICY),
         ),
     ),
+    "entities": EntityLabel(
+        label_id=label_id("publisher", "alice", "watched"),
+        kind="publisher",
+        entity_id="alice",
+        label="watched",
+        reason="three labels removed in a week",
+        set_by="reviewer-12",
+        set_at=_NOON,
+        expires_at=_after(30 * 86_400),
+    ),
+    "complaints": Complaint(
+        complaint_id="complaint-5521",
+        receipt_sha256=_DIGEST,
+        kind="unlabelled",
+        publisher_id="alice",
+        content_id=_EVENT.content_id,
+        text="这个视频是AI合成的，没有标识。",
+        complainant="c8a1f0",
+        device="d77b20",
+        received_at=_after(7200),
+    ),
+    "rulings": Ruling(
+        ruling_id="ruling-310",
+        publisher_id="alice",
+        outcome="lifted",
+        reviewer_id="reviewer-12",
+        reason="the clip carries its label now",
+        ruled_at=_after(90_000),
+        sanction_id=_WARNING.sanction_id,
+    ),
+    "standings": Standing(
+        publisher_id="alice",
+        entries=(
+            PointEntry(
+                decision_id=_HELD.decision_id,
+                event_id=_HELD.event_id,
+                code="SYNTH-NONCOMPLIANT",
+                points=1.0,
+                at=_HELD.decided_at,
+            ),
+        ),
+        sanctions=(_WARNING,),
+    ),
+    "sanctions": _WARNING,
+    "complaint_results": ComplaintResult(
+        complaint_id="complaint-5521",
+        receipt_sha256=_DIGEST,
+        publisher_id="alice",
+        content_id=_EVENT.content_id,
+        kind="unlabelled",
+        state="upheld",
+        text="已处理：该视频现已添加标识。 The clip is labelled now.",
+        due_at=_after(7200 + 48 * 3600),
+        at=_after(90_000),
+    ),
     "deadletters": DeadLetter(
         topic="uploads",
         partition=7,
@@ -280,4 +349,6 @@ EXAMPLES: dict[str, Message] = {
         failed_at=_after(3.0),
     ),
 }
+
+EXAMPLES: dict[str, Message] = {name: _BY_TOPIC[name] for name in TOPICS}
 """topic → a message that goes over it."""

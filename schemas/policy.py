@@ -17,6 +17,9 @@ from schemas.sanction import SanctionLevel
 
 #: Levels of sanctions, mildest first.
 LADDER: tuple[SanctionLevel, ...] = ("warn", "limit", "suspend", "close")
+#: A reason code of the catalogue.
+Code = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(CATALOGUE)})]
+_EVERY_KIND = {"required": list(get_args(ComplaintKind))}
 OnTerm = Literal["review", "takedown"]
 
 
@@ -169,7 +172,8 @@ class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
     """What follows for publishers (Provisions, Art. 14). The figures are the platform's own; no rule states any."""
 
     points: Annotated[
-        dict[Id, float], msgspec.Meta(description="reason code → points; a code without one costs none")
+        dict[Code, float],
+        msgspec.Meta(description="reason code → points; a code without one costs none"),
     ] = msgspec.field(
         default_factory=lambda: {
             "REVIEW-HASH": 6.0,
@@ -199,29 +203,31 @@ class ComplaintsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields
     """How complaints are weighed and until when they are answered (Provisions, Art. 15). No rule states a number of
     hours: these are the platform's own promise."""
 
-    deadline_hours: Annotated[dict[ComplaintKind, float], msgspec.Meta(description="kind → hours to the result")] = (
-        msgspec.field(
-            default_factory=lambda: {
-                "illegal": 24.0,
-                "rumor": 24.0,
-                "unlabelled": 48.0,
-                "impersonation": 48.0,
-                "infringement": 72.0,
-                "appeal": 72.0,
-            }
-        )
+    deadline_hours: Annotated[
+        dict[ComplaintKind, float],
+        msgspec.Meta(description="kind → hours to the result", extra_json_schema=_EVERY_KIND),
+    ] = msgspec.field(
+        default_factory=lambda: {
+            "illegal": 24.0,
+            "rumor": 24.0,
+            "unlabelled": 48.0,
+            "impersonation": 48.0,
+            "infringement": 72.0,
+            "appeal": 72.0,
+        }
     )
-    severity: Annotated[dict[ComplaintKind, float], msgspec.Meta(description="kind → what one complaint weighs")] = (
-        msgspec.field(
-            default_factory=lambda: {
-                "illegal": 2.0,
-                "rumor": 1.0,
-                "unlabelled": 1.0,
-                "impersonation": 1.5,
-                "infringement": 1.0,
-                "appeal": 0.0,
-            }
-        )
+    severity: Annotated[
+        dict[ComplaintKind, float],
+        msgspec.Meta(description="kind → what one complaint weighs", extra_json_schema=_EVERY_KIND),
+    ] = msgspec.field(
+        default_factory=lambda: {
+            "illegal": 2.0,
+            "rumor": 1.0,
+            "unlabelled": 1.0,
+            "impersonation": 1.5,
+            "infringement": 1.0,
+            "appeal": 0.0,
+        }
     )
     review_weight: Annotated[float, msgspec.Meta(gt=0, description="from which a person looks at once")] = 1.0
     hold_weight: Annotated[float | None, msgspec.Meta(description="from which the item is held; null: never")] = 5.0

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from schemas.event import Media, Segment, Upload
 from schemas.message import Message, encode
 from schemas.topics import SEGMENTS, TOPICS, UPLOADS, Topic
-from streams.kafka import DEADLETTER_BYTES, partitions_of, reader, started
+from streams.kafka import DEADLETTER_BYTES, caught_up, partitions_of, reader, started
 from streams.settings import Settings
 
 
@@ -38,12 +38,12 @@ class Feed:
         self._prefix = settings.topic_prefix
         self._topics = topics
         self._from_beginning = from_beginning
-        self._consumer = reader(settings)
+        self._consumer: AIOKafkaConsumer
 
     async def __aenter__(self) -> Self:
         """Find the topics' ends; what is sent after this is seen."""
-        await started(self._consumer, self._settings.broker)
         parts = await partitions_of(self._settings, self._topics)
+        self._consumer = await started(reader(self._settings), self._settings.broker)
         self._consumer.assign(parts)
         if self._from_beginning:
             await self._consumer.seek_to_beginning(*parts)
@@ -62,7 +62,7 @@ class Feed:
 
     async def at_end(self) -> bool:
         """Whether everything that lies there now has been read."""
-        return all([await self._consumer.position(part) >= end for part, end in (await self.ends()).items()])
+        return await caught_up(self._consumer, await self.ends())
 
     async def read(self, timeout_s: float) -> list[Record]:
         """What has arrived, waiting for it at most so long."""

@@ -84,14 +84,13 @@ class Delivery:
         done, _ = await asyncio.wait({self._getter}, timeout=TICK_S)
         if not done:
             return []
+        getter, self._getter = self._getter, None
         try:
-            batch = [self._getter.result()]
+            batch = [getter.result()]
+            while len(batch) < self.agent.batch_size and not queue.empty():
+                batch.append(queue.get_nowait())
         except StopAsyncIteration:  # Faust throws this into the queues of an agent that it stops
             raise asyncio.CancelledError from None
-        finally:
-            self._getter = None
-        while len(batch) < self.agent.batch_size and not queue.empty():
-            batch.append(queue.get_nowait())
         return batch
 
     async def _turn(self, batch: list[Any]) -> None:
@@ -186,7 +185,7 @@ class Delivery:
             value=value,
             agent=self.agent.name,
             error=type(error).__name__,
-            reason=reason[:2000],
+            reason=reason[:2000].encode("utf-8", "replace").decode(),  # it may quote bytes that are no text
             field=field,
             failed_at=self.agent.context.clock(),
         )
@@ -207,6 +206,8 @@ async def _to_its_end(work: asyncio.Future[None]) -> None:
             await asyncio.wait({work})
         except asyncio.CancelledError as error:
             cancelled = error
+    if work.cancelled():
+        raise RuntimeError("a batch was cancelled from inside, and is not done")
     work.result()
     if cancelled:
         raise cancelled

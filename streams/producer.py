@@ -49,17 +49,9 @@ class Producer:
         """Hand outputs to the broker, all or none of this call; with `flush`, wait for their acknowledgements.
 
         Raises:
-            Refused: an output is larger than the broker takes.
+            Refused: an output is larger than the broker takes, or cannot be written as JSON.
         """
-        wires = [
-            _Wire(
-                self._prefix + out.topic.name,
-                out.topic.name,
-                out.key.encode("utf-8", "surrogateescape"),
-                encode(out.value),
-            )
-            for out in outputs
-        ]
+        wires = [self._encoded(out) for out in outputs]
         for wire in wires:
             if len(wire.value) > self._max_message_bytes and wire.name != DEADLETTERS.name:
                 raise Refused(
@@ -69,6 +61,13 @@ class Producer:
             self._sent.append((wire, await self._try(wire)))
         if flush:
             await self.flush()
+
+    def _encoded(self, out: Outgoing) -> _Wire:
+        name = out.topic.name
+        try:
+            return _Wire(self._prefix + name, name, out.key.encode("utf-8", "surrogateescape"), encode(out.value))
+        except (TypeError, ValueError, OverflowError) as error:  # lone surrogates are ValueErrors
+            raise Refused("", f"its {name} message cannot be encoded: {error}") from error
 
     async def _try(self, wire: _Wire) -> Awaitable[Any] | None:
         """Hand one output over; None if that failed, which `flush` then mends."""

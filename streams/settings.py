@@ -58,6 +58,19 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr | None = None
 
     identity_keys: Path | None = Field(None, description="JSON file of keys for the digests of identity numbers")
+    verifier: str = Field("", description="verifier of real names, by its entry point; empty: verifier_url, or none")
+    verifier_url: str = Field("", description="URL of a verifier over HTTP", pattern=r"^$|^https?://")
+    verifier_token: SecretStr | None = Field(None, description="bearer token for the verifier")
+    verifier_timeout_s: float = Field(5.0, gt=0, description="for one request to the verifier")
+    registrar_host: str = Field("127.0.0.1", description="where the registrar listens")
+    registrar_port: int = Field(9465, ge=0, le=65535, description="0: any free port")
+    registrar_token: SecretStr | None = Field(None, description="bearer token that whoever registers publishers sends")
+    registrar_queue: int = Field(10_000, ge=1, description="publishers that wait for the verifier, kept in memory")
+    registrar_retry_s: float = Field(5.0, gt=0, description="how often the verifier is asked for those that wait")
+
+    state_dir: Path | None = Field(
+        None, description="folder for publishers and standings on disk, wiped at each start; none: in memory"
+    )
 
     max_media_bytes: int = Field(4 * 2**30, ge=1, description="larger media is not fetched")
     fetch_timeout_s: float = Field(120.0, gt=0, description="for one fetch, all tries together")
@@ -124,7 +137,7 @@ def load(**flags: Any) -> Settings:
 def _fault(fault: dict[str, Any], given: dict[str, Any]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
     reason = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
-    value = "" if name.endswith("key") else f" = {fault['input']!r}"
+    value = "" if name.endswith(("key", "token")) else f" = {fault['input']!r}"
     return f"{name}{value}: {reason} ({_origin_of(name, given)})"
 
 

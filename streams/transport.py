@@ -34,3 +34,6 @@ class App(faust.App):  # type: ignore[misc]
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
+
+    def _create_directories(self) -> None:
+        """Make none: Faust would make folders for tables, which there are none of, where the worker happens to run."""

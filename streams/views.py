@@ -1,4 +1,4 @@
-"""Views: compacted topics held in memory, whole, and kept up to date. What judges look things up in.
+"""Views: compacted topics held in memory or on disk, whole, and kept up to date. What judges look things up in.
 
 Faust's tables are not used for this: their recovery can hang on compacted changelogs (faust-streaming #176, #597),
 and a table is split over workers, while every worker needs the whole of policies, hash bank and rumours.
@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.message import Message, Refused, decode
 from schemas.topics import Topic
-from streams.kafka import partitions_of, reader, started
+from streams.kafka import caught_up, partitions_of, reader, started
 from streams.metrics import Metrics
+from streams.rows import rows_for
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,9 +33,21 @@ Check = Callable[[Any, Any], None]
 class View(Generic[M]):
     """key → the last valid row of a compacted topic."""
 
-    def __init__(self, topic: Topic, metrics: Metrics, check: Check | None = None) -> None:
+    def __init__(
+        self,
+        topic: Topic,
+        metrics: Metrics,
+        check: Check | None = None,
+        *,
+        shipped: Mapping[str, M] | None = None,
+        state_dir: Path | None = None,
+    ) -> None:
+        """`shipped`: rows that are there until others are sent, and again when those are deleted. `state_dir`: where
+        the rows of a big view lie instead of in memory."""
         self.topic = topic
-        self.rows: dict[str, M] = {}
+        self._shipped: Mapping[str, M] = shipped or {}
+        self.rows: MutableMapping[str, M] = rows_for(topic, state_dir)
+        self.rows.update(self._shipped)
         self._listeners: list[Listener] = []
         self.version = 0  # counts changes, so that whoever derives an index from the rows knows when to renew it
         self._metrics = metrics
@@ -49,7 +63,7 @@ class View(Generic[M]):
         former = self.rows.get(name)
         row: Any = None
         if value is None:
-            self.rows.pop(name, None)
+            row = self._shipped.get(name)
         else:
             try:
                 row = decode(self.topic.message, value)
@@ -61,6 +75,9 @@ class View(Generic[M]):
                 self._metrics.state_refused.labels(self.topic.name).inc()
                 log.error("%s: row %r refused, the former one stays in force: %s", self.topic.name, name, refused)
                 return
+        if row is None:
+            self.rows.pop(name, None)
+        else:
             self.rows[name] = row
         self.version += 1
         self._metrics.state_rows.labels(self.topic.name).set(len(self.rows))
@@ -111,12 +128,9 @@ class Views:
         assert consumer is not None
         ends = await consumer.end_offsets(parts)
         while True:
-            if not self._loaded.is_set():
-                # A compacted topic has gaps in its offsets: what counts is the position, not the rows read.
-                positions = [(await consumer.position(part), ends[part]) for part in parts]
-                if all(position >= end for position, end in positions):
-                    self._loaded.set()
-                    log.info("state read: %s", {v.topic.name: len(v.rows) for v in self._by_wire.values()})
+            if not self._loaded.is_set() and await caught_up(consumer, ends):
+                self._loaded.set()
+                log.info("state read: %s", {v.topic.name: len(v.rows) for v in self._by_wire.values()})
             for part, records in (await consumer.getmany(timeout_ms=200, max_records=5000)).items():
                 view = self._by_wire[part.topic]
                 for record in records:

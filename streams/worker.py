@@ -67,19 +67,22 @@ class Worker:
 
     def _view(self, topic: Topic) -> View[Any]:
         if topic is not POLICIES:
-            return View(topic, self.metrics)
-        view: View[Policy] = View(topic, self.metrics, self._check_policy)
+            return View(topic, self.metrics, state_dir=self.settings.state_dir)
         shipped = default_policy(self.settings.policy)
-        view.rows[shipped.name] = shipped
+        view: View[Policy] = View(topic, self.metrics, self._check_policy, shipped={shipped.name: shipped})
+        view.listen(self._policy_changed)
         self.metrics.policy.labels(shipped.name).set(shipped.version)
         return view
 
-    def _check_policy(self, former: Policy | None, policy: Policy) -> None:
+    @staticmethod
+    def _check_policy(former: Policy | None, policy: Policy) -> None:
         if former and former.version == policy.version and former != policy and former.version > 1:
             raise Refused(
                 "version", f"{policy.version} is in force with other content; a changed policy needs a new one"
             )
-        if policy.name == self.settings.policy:
+
+    def _policy_changed(self, _: str, __: Policy | None, policy: Policy | None) -> None:
+        if policy and policy.name == self.settings.policy:
             self.metrics.policy.labels(policy.name).set(policy.version)
             log.info("policy %s version %d is in force", policy.name, policy.version)
 

@@ -69,7 +69,7 @@ def _mobile(number: str, _: date) -> Form:
     """Any country's mobile number, written with its country code; without one it is taken for a number of mainland
     China."""
     try:
-        parsed = phonenumbers.parse(number, "CN")
+        parsed = phonenumbers.parse(number if number.isascii() else "", "CN")  # digits of another width ring nobody
     except phonenumbers.NumberParseException:
         return Form("it is not a telephone number")
     if not phonenumbers.is_valid_number(parsed):

@@ -17,6 +17,8 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from agents.decide import ground
+from agents.identity.enrol import facts
+from agents.identity.forms import KINDS
 from schemas.bank import BankFrame, HashEntry, Rumor, RumorRefutation
 from schemas.decision import Decision, LabelTerms, PolicyRef, Stop, decision_id
 from schemas.event import Event, Media, Segment, Upload
@@ -74,7 +76,10 @@ class Make:
         return self._event(Segment, stream_id=stream, seq=seq, **fields | times | changes)
 
     def publisher(self, **changes: Any) -> Publisher:
-        fields = {"publisher_id": "p-1", "kind": "person", "real_name": "verified", "id_number": self.id_number}
+        """A row; numbers are given as themselves, and enrolled as a registrar does."""
+        numbers = {"id_number": self.id_number} | {kind: changes.pop(kind) for kind in KINDS if kind in changes}
+        known = facts({kind: number for kind, number in numbers.items() if number is not None}, self.now.date(), None)
+        fields = {"publisher_id": "p-1", "kind": "person", "real_name": "verified"} | known._asdict()
         return Publisher(**fields | changes)
 
     def licence(self, **changes: Any) -> Licence:

@@ -16,7 +16,19 @@ from agents.verdict.agent import STREAMS_BACK_S, Verdict
 from agents.verdict.join import KEEP_S
 from schemas.message import encode
 from schemas.policy import Term, default_policy
-from schemas.topics import DECISIONS, FEATURES, HASHBANK, POLICIES, PROVIDERS, PUBLISHERS, RUMORS, TAKEDOWNS, VERDICTS
+from schemas.topics import (
+    DECISIONS,
+    ENTITIES,
+    FEATURES,
+    HASHBANK,
+    POLICIES,
+    PROVIDERS,
+    PUBLISHERS,
+    RUMORS,
+    STANDINGS,
+    TAKEDOWNS,
+    VERDICTS,
+)
 from streams.agent import Context, Incoming
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -32,7 +44,7 @@ class World:
         self.metrics = Metrics(CollectorRegistry())
         self.views = {
             topic.name: View(topic, self.metrics)
-            for topic in (POLICIES, PUBLISHERS, PROVIDERS, FEATURES, HASHBANK, RUMORS)
+            for topic in (POLICIES, PUBLISHERS, PROVIDERS, FEATURES, STANDINGS, ENTITIES, HASHBANK, RUMORS)
         }
         self.now = make.now
         self.history = []

@@ -42,5 +42,9 @@ def _start(data: Path) -> float:
                     return time.monotonic() - begun
         finally:
             # The one case that follows is let finish: it ends everything it started.
-            running.communicate(timeout=TIMEOUT_S)
+            try:
+                running.communicate(timeout=TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                running.terminate()
+                raise
         raise RuntimeError("it was never ready: " + "".join(said[-20:]))

@@ -68,7 +68,7 @@ def refusal(kind: type[Message], data: bytes) -> Refused:
         ("segments", {"stream_id": None}, "stream_id", "Expected `str`, got `null`"),
         ("segments", {"start_s": ...}, "start_s", "missing required field"),
         ("publishers", {"kind": "robot"}, "kind", "Invalid enum value 'robot'"),
-        ("publishers", {"id_number": "1" * 33}, "id_number", "length <= 32"),
+        ("publishers", {"verification": "1" * 257}, "verification", "length <= 256"),
         ("policies", {"review__nudity_revew": 0.5}, "review.nudity_revew", "unknown field"),
         ("policies", {"deadline": 1}, "deadline", "unknown field"),
         ("policies", {"review__nudity_review": 1.01}, "review.nudity_review", "<= 1"),

@@ -1,0 +1,16 @@
+"""`python -m tests.evaluation [NAMES] [--quick]`."""
+
+from tests.bench.report import Suite
+
+Suite(
+    package="tests.evaluation",
+    make="eval",
+    title="Quality of detection",
+    measures={
+        "review.hash": "tests.evaluation.hashes:measure",
+        "review.nudity": "tests.evaluation.nudity:measure",
+        "review.terms": "tests.evaluation.texts:terms",
+        "rumor": "tests.evaluation.texts:rumors",
+        "synthetic.aigc": "tests.evaluation.labels:measure",
+    },
+).run()
