@@ -29,8 +29,10 @@ class Progress:
         committed = {part: consumer._committed_offset.get(part) for part in parts}
         self.lag = 0
         for part in parts:
-            high = consumer.highwater(part)
-            lag = max(0, (high or 0) - (committed[part] or 0))
+            high = consumer.highwater(part) or 0
+            begun = consumer._read_offset.get(part) is not None
+            # Nothing committed and nothing read: what once lay there has been deleted, or does not wait for long.
+            lag = max(0, high - (committed[part] or (0 if begun else high)))
             self.lag += lag
             self._metrics.lag.labels(self._agent, part.topic.removeprefix(self._prefix), str(part.partition)).set(lag)
         if committed != self._seen or not self.lag:

@@ -102,7 +102,7 @@ class _Disk(MutableMapping[str, bytes]):
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(1)
         unlogged = WriteOptions()
-        unlogged.disable_wal = True  # nothing is to survive a crash: the topic has it
+        unlogged.disable_wal(True)  # nothing is to survive a crash: the topic has it
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if path.exists():
@@ -136,7 +136,8 @@ class _Disk(MutableMapping[str, bytes]):
         return isinstance(key, str) and key.encode() in self._db
 
     def __iter__(self) -> Iterator[str]:
-        return (bytes(raw).decode() for raw in self._db.keys())
+        # RocksDB's handle iterates over its keys only when asked for them.
+        return (raw.decode() for raw in self._db.keys() if isinstance(raw, bytes))  # noqa: SIM118
 
     def __len__(self) -> int:
         return self._count
