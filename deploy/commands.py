@@ -95,9 +95,12 @@ async def seed(named: Settings) -> None:
             numbers=(IdentityNumber(kind="id_number", form="valid"),),
             born="1990-01",
         )
-        licence = Licence(kind="audio-video", number="0110538", services=("*",))
+        licences = (
+            Licence(kind="audio-video", number="0110538", services=("*",)),
+            Licence(kind="news", number="demo news permit", services=("*",)),
+        )
         await client.send(PUBLISHERS, person)
-        await client.send(PROVIDERS, Provider(provider_id="demo-provider", name="Demo Video", licences=(licence,)))
+        await client.send(PROVIDERS, Provider(provider_id="demo-provider", name="Demo Video", licences=licences))
 
 
 def demo(

@@ -59,7 +59,9 @@ def state(media: DemoMedia) -> Iterator[tuple[Topic, Message]]:
     """The rows of publishers, providers, features, hash bank and rumours that the scenario starts from."""
     now = datetime.now(UTC)
     # 11010519491231002X is the published example of GB 11643; the second one's check digit is wrong.
-    yield PUBLISHERS, _publisher("alice", "11010519491231002X")
+    # Who breaks the rules is sanctioned, and would be held in the cases after it: each offender is another one.
+    for name in ("alice", "mallory", "carol", "dave"):
+        yield PUBLISHERS, _publisher(name, "11010519491231002X")
     yield PUBLISHERS, _publisher("bob", "110105194912310021")
     next_year = now + timedelta(days=365)
     licences = (
@@ -120,7 +122,7 @@ def cases(media: DemoMedia, folder: Path) -> Sequence[Case]:
         Case(
             4,
             "banned clip, half size, low quality",
-            (Step("block", media.banned_reencoded, codes=("REVIEW-HASH",)),),
+            (Step("block", media.banned_reencoded, publisher="mallory", codes=("REVIEW-HASH",)),),
             {"takedowns": 1},
         ),
         Case(
@@ -169,6 +171,7 @@ def cases(media: DemoMedia, folder: Path) -> Sequence[Case]:
                 Step(
                     "block",
                     media.news_labelled,
+                    publisher="carol",
                     fields={"category": "news", "title": "Breaking"},
                     codes=("RUMOR-FAKE-NEWS",),
                 ),
@@ -211,6 +214,7 @@ def _stream(media: DemoMedia, folder: Path) -> Iterator[Step]:
         yield Step(
             "publish" if part.seq < banned else "block",
             part.path,
+            publisher="dave",
             fields={
                 "stream_id": "stream-of-case-10",
                 "content_id": f"stream-of-case-10/{part.seq}",

@@ -22,15 +22,20 @@ app = typer.Typer(
 Begin with **veristream demo**, or with **veristream up** in one terminal and **veristream submit clip.mp4** in another.
 Settings come from flags, `VERISTREAM_*` variables and `veristream.toml`: **veristream settings** shows them all.""",
 )
-for register in installed("veristream.commands", ()).values():
-    register(app)
-for module in (pipeline, topics, watch, state):
-    module.register(app)
+
+
+def command_line() -> typer.Typer:
+    """The app with the commands of every installed package."""
+    for register in installed("veristream.commands", ()).values():
+        register(app)
+    for module in (pipeline, topics, watch, state):
+        module.register(app)
+    return app
 
 
 def main() -> None:
     """The entry point: errors that a user can mend are one sentence, not a traceback."""
     try:
-        app()
+        command_line()()
     except (SettingsError, KafkaUnusable) as error:
         sys.exit(fail(str(error)))

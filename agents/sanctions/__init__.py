@@ -1,0 +1,1 @@
+"""Sanctions: what follows for a publisher when the rules are broken."""
