@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -22,6 +22,7 @@ from agents.identity.forms import KINDS
 from schemas.bank import BankFrame, HashEntry, Rumor, RumorRefutation
 from schemas.decision import Decision, LabelTerms, PolicyRef, Stop, decision_id
 from schemas.event import Event, Media, Segment, Upload
+from schemas.message import Message, decode, encode
 from schemas.policy import IdentityPolicy, Policy, ReviewPolicy, RumorPolicy, SyntheticPolicy, VerdictPolicy
 from schemas.registry import Assessment, Feature, Licence, Provider, Publisher
 from schemas.signals import Evidence, ExtractError, FrameHash, MediaFacts, Signal, Signals
@@ -29,6 +30,8 @@ from schemas.signals import Evidence, ExtractError, FrameHash, MediaFacts, Signa
 # A time limit on single examples would measure the machine, not the code.
 settings.register_profile("agents", deadline=None)
 settings.load_profile("agents")
+
+M = TypeVar("M", bound=Message)
 
 SECTIONS = {
     "identity": IdentityPolicy,
@@ -46,6 +49,11 @@ class Make:
     #: The published example of GB 11643, and a code of a real provider (GB 32100).
     id_number = "11010519491231002X"
     organisation_code = "91110000600037341L"
+
+    def wire(self, message: M) -> M:
+        """The message as a reader has it. What the wire would refuse (a score above 1, an unknown end) fails here."""
+        assert decode(type(message), encode(message)) == message
+        return message
 
     def at(self, seconds: float) -> datetime:
         return self.now + timedelta(seconds=seconds)

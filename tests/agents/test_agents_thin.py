@@ -11,6 +11,7 @@ from agents.identity.agent import Identity
 from agents.review.agent import Review
 from agents.review.bank import HashBank
 from agents.rumor.agent import Rumor
+from agents.rumor.match import RumorList
 from agents.synthetic.agent import Synthetic
 from agents.verdict.agent import STREAMS_BACK_S, Verdict
 from agents.verdict.join import KEEP_S
@@ -304,6 +305,19 @@ def test_rumor_judges_by_a_new_policy_from_the_next_message_on_and_names_it(make
     world.put(POLICIES, make.policy(version=2, rumor={"match": 0.95}))
     messages = sent(agent, signals)
     assert (codes(messages), value(messages, "decisions").policy.version) == ([], 2)
+
+
+def test_rumor_makes_its_list_again_only_when_it_has_changed(make, world, monkeypatch):
+    made = []
+    monkeypatch.setattr("agents.rumor.agent.RumorList", lambda rows, now: made.append(rows) or RumorList(rows, now))
+    agent = Rumor(world.context)
+    made.clear()
+    for _ in range(3):
+        sent(agent, make.signals())
+    world.put(RUMORS, make.rumor(CLAIM))
+    for _ in range(3):
+        sent(agent, make.signals())
+    assert len(made) == 2
 
 
 # Verdict

@@ -8,7 +8,7 @@ from datetime import date, timedelta, timezone
 import pytest
 import stdnum.cn.ric
 import stdnum.cn.uscc
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from agents.identity.judge import Known, judge
@@ -31,7 +31,10 @@ def decided(make):
             make.provider(make.licence()) if provider is ... else provider,
             feature,
         )
-        return judge(make.upload(**event), known, policy or make.policy(), make.now)
+        decision = make.wire(judge(make.upload(**event), known, policy or make.policy(), make.now))
+        assert decision.agent == "identity"
+        assert {reason.score for reason in decision.reasons} <= {0.0}
+        return decision
 
     return decide
 
@@ -243,6 +246,26 @@ def test_several_faults_at_once_are_all_named(make, codes):
     assert found == [*expected, "LICENCE-EXPIRED", "FEATURE-EXPIRED"]
 
 
+def test_each_fault_is_held_until_it_is_mended(make, decided):
+    until = {
+        "identified": [
+            {"publisher": make.publisher(**row)}
+            for row in ({"real_name": "revoked"}, {"id_number": "1"}, {"organisation_code": "1"}, {"mobile": "1"})
+        ],
+        "licensed": [
+            {"provider": row} for row in (None, make.provider(), make.provider(make.licence(expires_at=make.now)))
+        ],
+        "assessed": [
+            {"feature_id": "f-1", "feature": row}
+            for row in (None, Feature(feature_id="f-1", name="Face swap"), make.feature(make.now))
+        ],
+    }
+    for end, states in until.items():
+        for state in states:
+            decision = decided(**state)
+            assert (len(decision.reasons), decision.stop.kind, decision.stop.until) == (1, "hold", end)
+
+
 def test_of_several_faults_the_publishers_identity_is_waited_for_first(make, decided):
     assert decided(publisher=None, provider=None, feature_id="f-1").stop.until == "identified"
     assert decided(provider=None, feature_id="f-1").stop.until == "licensed"
@@ -323,6 +346,7 @@ def swapped(text, one, other):
     return "".join(characters)
 
 
+@settings(max_examples=20)
 @given(id_numbers())
 def test_every_wrong_digit_of_an_id_number_is_refused(id_refused, number):
     assert not id_refused(number)
@@ -345,6 +369,7 @@ def test_a_swap_of_digits_ten_places_apart_is_beyond_the_checksum_of_id_numbers(
     assert [id_refused(each) for each in (number, far, near)] == [False, False, True]
 
 
+@settings(max_examples=20)
 @given(organisation_codes())
 def test_every_wrong_character_of_an_organisation_code_is_refused(code_refused, code):
     assert not code_refused(code)

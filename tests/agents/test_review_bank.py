@@ -98,6 +98,12 @@ def test_every_frame_of_an_item_is_looked_up(make, found):
     assert found(entries, *frames) == [("b-1", 0), ("b-2", 0), ("b-1", 0)]
 
 
+def test_without_a_least_quality_every_frame_of_the_bank_counts(make):
+    bank = HashBank([make.entry((CODE, 0), (CODE, 1))])
+    assert len(bank) == 2
+    assert len(bank.match([make.frame(CODE, quality=0)], max_distance=0, min_quality=0)) == 1
+
+
 def test_files_are_found_by_their_sha256_whether_or_not_the_entry_has_frames(make):
     entries = [make.entry(CODE), make.entry(entry_id="b-2", sha256="ab" * 32)]
     entries += [make.entry(CODE, entry_id="b-3", sha256="cd" * 32)]

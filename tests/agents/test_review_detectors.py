@@ -105,6 +105,13 @@ def test_a_picture_that_fades_in_is_kept_once_it_shows_its_detail(natural):
     assert len(frames) < len(fading)
 
 
+@pytest.mark.parametrize(("bits", "kept"), [(SAME_SCENE, 1), (SAME_SCENE + 1, 2)])
+def test_a_frame_is_new_from_one_bit_beyond_the_same_scene(monkeypatch, bits, kept):
+    codes = iter(["0" * 64, f"{(1 << bits) - 1:064x}"])
+    monkeypatch.setattr("agents.review.pdq.pdq", lambda rgb: (next(codes), 100))
+    assert len(seen(PdqDetector(), [black(), black()]).frames) == kept
+
+
 def test_pdq_forgets_the_former_item(natural):
     detector = PdqDetector()
     seen(detector, [natural(1), natural(2)])
@@ -239,6 +246,10 @@ def test_sound_below_the_noise_of_a_microphone_is_silence(blank, loudness, expec
     assert blank(sounds=[tone(loudness=loudness)]) == expected
 
 
+def test_where_there_is_neither_picture_nor_sound_there_is_nothing_to_review(blank):
+    assert blank() == 1
+
+
 def test_no_samples_are_no_sound(blank):
     assert blank([black()], [silence(0)]) == 1
 
@@ -315,5 +326,6 @@ def test_more_hashes_than_an_entry_holds_are_refused(media, natural, monkeypatch
     monkeypatch.setattr("agents.review.enrol.MOST_FRAMES", 4)
     assert len(entry_from_file(path, entry_id="b-1", category="c", source="s", now=NOW).frames) == 4
     monkeypatch.setattr("agents.review.enrol.MOST_FRAMES", 3)
-    with pytest.raises(ExtractFailure, match="EXTRACT-LIMIT"):
+    with pytest.raises(ExtractFailure) as failure:
         entry_from_file(path, entry_id="b-1", category="c", source="s", now=NOW)
+    assert failure.value.code == "EXTRACT-LIMIT"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agents.review.bank import Match
-from agents.review.judge import BITS, MOST_EVIDENCE, Matched, judge
+from agents.review.judge import MOST_EVIDENCE, Matched, judge
 from agents.review.terms import TermMatch
 from schemas.policy import Term
 from schemas.reasons import CATALOGUE
@@ -21,7 +21,9 @@ def decided(make):
 
     def decide(*found, matched=None, error=None, absent=(), **policy):
         signals = make.signals(*found, error=error, absent=absent, models={"nudity": "m-1"})
-        return judge(signals, matched or Matched(), make.policy(review=policy), make.now)
+        decision = make.wire(judge(signals, matched or Matched(), make.policy(review=policy), make.now))
+        assert decision.agent == "review"
+        return decision
 
     return decide
 
@@ -47,7 +49,8 @@ def test_what_nothing_speaks_against_is_allowed_and_its_models_are_named(make, d
 def test_what_could_not_be_read_is_held_until_reviewed_and_says_why(decided, code):
     decision = decided(error=code)
     assert (done(decision), codes(decision)) == (HELD_UNTIL_REVIEWED, [code])
-    assert decision.reasons[0].evidence == (Evidence(text="what went wrong"),)
+    (reason,) = decision.reasons
+    assert (reason.score, reason.evidence) == (0.0, (Evidence(text="what went wrong"),))
 
 
 def test_an_error_that_is_not_in_the_catalogue_is_no_ground(decided):
@@ -58,6 +61,7 @@ def test_an_error_that_is_not_in_the_catalogue_is_no_ground(decided):
 def test_a_detector_that_did_not_answer_asks_a_person_and_is_named(decided):
     decision = decided(absent=("nudity: RuntimeError: no memory", "blank: ValueError: odd"))
     assert (done(decision), codes(decision)) == (("review",), ["REVIEW-BLIND"])
+    assert decision.reasons[0].score == 0.0
     said = [evidence.text for evidence in decision.reasons[0].evidence]
     assert said == ["nudity: RuntimeError: no memory", "blank: ValueError: odd"]
 
@@ -79,7 +83,7 @@ def test_a_hash_hit_scores_as_the_share_of_bits_that_agree_and_names_the_closest
     distances = [31, 7, 20, 0, 12, 25, 3]
     frames = [hit(distance, at_s=n, entry=f"b-{n}") for n, distance in enumerate(distances)]
     (reason,) = decided(matched=Matched(frames), hash_max_distance=31).reasons
-    assert (reason.score, reason.threshold) == (1.0, 1 - 31 / BITS)
+    assert (reason.score, reason.threshold) == (1.0, 1 - 31 / 256)
     assert [evidence.entry for evidence in reason.evidence] == ["b-3", "b-6", "b-1", "b-4", "b-2"]
     assert len(reason.evidence) == MOST_EVIDENCE
     assert (reason.evidence[1].at_s, reason.evidence[1].text) == (6, "banned: 3 bits from the entry at 0.5 s")

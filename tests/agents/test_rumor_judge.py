@@ -18,7 +18,9 @@ def decided(make):
 
     def decide(*found, matches=(), event=None, **policy):
         signals = make.signals(*found, event=make.upload(**event or {}))
-        return judge(signals, matches, make.policy(rumor=policy), make.now)
+        decision = make.wire(judge(signals, matches, make.policy(rumor=policy), make.now))
+        assert decision.agent == "rumor"
+        return decision
 
     return decide
 
@@ -116,6 +118,7 @@ def test_traces_in_news_prove_nothing_and_ask_a_person_under_any_policy(make, de
     decision = decided(make.signal(signal), event=NEWS, fake_news=fake_news)
     assert (done(decision), codes(decision)) == (("review",), ["RUMOR-FAKE-NEWS"])
     assert decision.reasons[0].score < 1
+    assert [evidence.text for evidence in decision.reasons[0].evidence] == [f"signal {signal}"]
 
 
 @pytest.mark.parametrize("signal", ["c2pa", "nudity", "blank"])

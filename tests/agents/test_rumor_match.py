@@ -105,6 +105,10 @@ def test_of_a_rumours_wordings_and_an_items_fields_the_best_is_named(make):
     assert (match.claim, match.field, match.score) == (CLAIM, "description", 1.0)
 
 
+def test_of_fields_that_match_equally_well_the_first_is_named(make, found):
+    assert found([make.rumor(CLAIM)], title=CLAIM, description=CLAIM) == [("r-1", "title", 1.0)]
+
+
 def test_several_rumours_are_named_best_first(make, found):
     rumors = [make.rumor("喝盐水能够预防核辐射", rumor_id="near"), make.rumor(CLAIM, rumor_id="same")]
     matches = found(rumors, title=CLAIM)

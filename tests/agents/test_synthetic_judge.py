@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from agents.synthetic.judge import TRACES, judge
+from agents.synthetic.judge import judge
 from schemas.reasons import CATALOGUE
 from schemas.signals import Evidence
 
+#: Signals that hint at generation; not that a store of C2PA is there, which cameras write too.
+TRACES = ("c2pa.synthetic", "tool")
 HELD_UNTIL_LABELLED = ("takedown", "hold", "labelled")
 WORDS = {
     1: "内容由AI生成 AI-generated",
@@ -23,7 +25,9 @@ def decided(make):
     def decide(*found, said=None, **policy):
         event = make.upload(declared_synthetic=said)
         signals = make.signals(*found, event=event, models={"container": "m-1"})
-        return judge(signals, make.policy(synthetic=policy), make.now)
+        decision = make.wire(judge(signals, make.policy(synthetic=policy), make.now))
+        assert decision.agent == "synthetic"
+        return decision
 
     return decide
 

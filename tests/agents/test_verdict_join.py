@@ -446,6 +446,28 @@ def test_after_a_restart_a_held_stream_is_not_held_again(make, driver):
     assert [type(message) for message in said] == [Verdict]
 
 
+def test_after_a_restart_a_held_stream_is_not_a_cut_one(make, driver, four):
+    before = Driver(make)
+    before.take(make.decision("review", "takedown", "EXTRACT-BROKEN", stop=("hold", "reviewed"), event=make.segment(0)))
+    driver.restore(*before.said)
+    assert answers(driver.take(*four(make.segment(1)))) == ["publish"]
+
+
+def test_after_a_restart_a_stream_that_was_cut_at_its_first_segment_stays_cut(make, driver, four):
+    before = Driver(make)
+    before.take(*four(make.segment(0), review=REMOVE))
+    driver.restore(*before.said)
+    assert answers(driver.take(*four(make.segment(1)))) == ["block"]
+
+
+def test_after_a_restart_under_a_policy_that_waits_for_more_agents_answers_stand(make, four):
+    before = Driver(make)
+    before.take(*four())
+    after = Driver(make, make.policy(version=2, verdict={"agents": (*AGENTS, "faces")}))
+    after.restore(*four(), *before.said)
+    assert after.due(at=1000) == []
+
+
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_removal_that_was_on_the_topic_but_not_yet_taken_still_cuts_the_stream(make, driver, four, complete):
     removed, after = four(make.segment(2), review=REMOVE), four(make.segment(3), at=1)
@@ -486,6 +508,13 @@ def test_a_restart_between_any_two_messages_in_any_order_changes_no_answer(make,
     assert sorted(last.values()) == ["block", "block", "publish", "publish_labelled"]
     assert {order.kind for order in said if isinstance(order, Takedown)} == {"cut_stream"}
     assert len([order for order in said if isinstance(order, Takedown)]) == 1
+
+
+def test_a_verdict_on_an_item_that_is_not_known_any_more_is_passed_over(make, driver, four):
+    before = Driver(make)
+    before.take(*four())
+    driver.restore(*before.said)
+    assert driver.due(at=1000) == []
 
 
 # Forgetting

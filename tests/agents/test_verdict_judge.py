@@ -44,7 +44,7 @@ def decided(make):
 
 @pytest.fixture(scope="session")
 def answered(make):
-    return lambda decisions, **options: judge(decisions, make.policy(), make.now, **options)
+    return lambda decisions, **options: make.wire(judge(decisions, make.policy(), make.now, **options))
 
 
 def expected_of(kinds):
@@ -148,6 +148,11 @@ def test_a_segment_after_the_cut_is_blocked_for_it(decided, answered):
     verdict = answered(decided(identity="allow"), cut=True)
     assert (verdict.verdict, verdict.until) == ("block", "forever")
     assert [reason.code for reason in verdict.reasons] == ["STREAM-CUT"]
+
+
+def test_that_the_stream_was_cut_is_said_before_a_segments_own_grounds(decided, answered):
+    verdict = answered(decided(identity="allow", review="review"), cut=True)
+    assert [reason.code for reason in verdict.reasons] == ["STREAM-CUT", "REVIEW-NUDITY"]
 
 
 def test_a_segment_after_the_cut_that_is_removed_itself_is_blocked_for_its_own_grounds(decided, answered):
