@@ -102,7 +102,8 @@ class _Disk(MutableMapping[str, bytes]):
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(1)
         unlogged = WriteOptions()
-        unlogged.disable_wal(True)  # nothing is to survive a crash: the topic has it
+        # Nothing is to survive a crash: the topic has it. It is a property; the library's stubs take it for a method.
+        unlogged.disable_wal = True  # type: ignore[method-assign, assignment]
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             if path.exists():

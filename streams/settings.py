@@ -72,6 +72,15 @@ class Settings(BaseSettings):
         None, description="folder for publishers and standings on disk, wiped at each start; none: in memory"
     )
 
+    complaints_host: str = Field("127.0.0.1", description="where the entry for complaints listens")
+    complaints_port: int = Field(8081, ge=0, le=65535, description="0: any free port")
+    complaints_origins: Names = Field((), description="web origins whose pages may send complaints; empty: none")
+    complaints_rate: float = Field(20.0, ge=0, description="complaints of one complainant an hour; 0: no limit")
+    complaints_peer_rate: float = Field(
+        600.0, ge=0, description="complaints from one address an hour; 0: no limit, as behind a proxy that limits"
+    )
+    complaints_ack_s: float = Field(3.0, gt=0, description="a broker that takes longer is away: no receipt, but a 503")
+
     max_media_bytes: int = Field(4 * 2**30, ge=1, description="larger media is not fetched")
     fetch_timeout_s: float = Field(120.0, gt=0, description="for one fetch, all tries together")
     spool: Path | None = Field(None, description="folder for media being read; none: the system's temporary folder")
@@ -94,7 +103,9 @@ class Settings(BaseSettings):
         """Flags before environment before file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
 
-    @field_validator("agents", "detectors", "media_roots", "media_hosts", "s3_buckets", mode="before")
+    @field_validator(
+        "agents", "detectors", "media_roots", "media_hosts", "s3_buckets", "complaints_origins", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -1,18 +1,23 @@
-"""`publisher`, `identity`, `features`: the registry on the command line."""
+"""`publisher`, `registrar`, `identity`, `features`: the registry on the command line."""
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from agents.identity.digests import Digester, KeyFile, KeyFileError, rotate
 from agents.identity.enrol import facts
-from schemas.registry import Acceptance, Consent, NumberKind, Publisher, RealName
-from schemas.topics import PUBLISHERS
+from schemas.message import Refused, decode, encode
+from schemas.registry import Acceptance, Consent, Feature, NumberKind, Publisher, RealName
+from schemas.topics import FEATURES, PUBLISHERS
 from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
 from streams.cli.state import print_row, read_row, send
 
@@ -20,12 +25,16 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 publisher = typer.Typer(no_args_is_help=True, help="Register publishers and look them up.")
+registrar = typer.Typer(no_args_is_help=True, help="Register publishers over HTTP.")
+features = typer.Typer(no_args_is_help=True, help="Creation features and their safety assessments.")
 identity = typer.Typer(no_args_is_help=True, help="Keys for the digests of identity numbers.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(publisher, name="publisher")
+    app.add_typer(registrar, name="registrar")
+    app.add_typer(features, name="features")
     app.add_typer(identity, name="identity")
 
 
@@ -103,6 +112,79 @@ def publisher_show(publisher_id: str, broker: Broker = None, as_json: AsJson = F
     """Show a publisher's row."""
     row = run(read_row(settings(broker=broker), PUBLISHERS, publisher_id))
     print_row(row, f"publisher {publisher_id!r}", as_json=as_json)
+
+
+@registrar.command("serve")
+def registrar_serve(
+    broker: Broker = None,
+    host: Annotated[str | None, typer.Option(help="where it listens [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="[default: 9465]")] = None,
+) -> None:
+    """Register publishers over HTTP: `PUT /publishers/ID` with {kind, numbers, name, agreement, consent, devices}.
+
+    Numbers are checked, verified and digested in memory; none is ever sent to a topic or written to a log. Where it
+    can be reached from elsewhere, VERISTREAM_REGISTRAR_TOKEN must be set, and TLS is for a proxy before it to add.
+    """
+    named = settings(broker=broker, registrar_host=host, registrar_port=port)
+    run(_serve(named))
+
+
+async def _serve(named: Settings) -> None:
+    from agents.identity.registrar import Registrar, serve
+    from agents.identity.verifier import verifier_of
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    def ready(registrar: Registrar) -> None:
+        err.print(f"ready: PUT http://{named.registrar_host}:{registrar.port}/publishers/ID", soft_wrap=True)
+
+    await serve(named, verifier_of(named), stop=stop, ready=ready)
+
+
+@features.command("list")
+def features_list(
+    broker: Broker = None,
+    missing: Annotated[bool, typer.Option("--missing", help="only those without an assessment in force")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the creation features, and until when each one's safety assessment is valid (Provisions, Art. 10)."""
+    now = datetime.now(UTC)
+    found = sorted(run(_features(settings(broker=broker))), key=lambda feature: feature.feature_id)
+    shown = [feature for feature in found if not missing or lacks(feature, now)]
+    if as_json:
+        for feature in shown:
+            out.print(encode(feature).decode(), soft_wrap=True, markup=False)
+        return
+    table = Table("feature", "name", "assessment")
+    for feature in shown:
+        until = f"valid until {feature.assessment.valid_until:%Y-%m-%d}" if feature.assessment else ""
+        table.add_row(escape(feature.feature_id), escape(feature.name), lacks(feature, now) or until)
+    out.print(table)
+
+
+async def _features(named: Settings) -> list[Feature]:
+    from streams.client import Feed
+
+    rows: dict[str, Feature] = {}
+    async with Feed(named, [FEATURES], from_beginning=True) as feed:
+        while not await feed.at_end():
+            for record in await feed.read(0.3):
+                rows.pop(record.key, None)
+                if record.value is not None:
+                    try:
+                        rows[record.key] = decode(Feature, record.value)
+                    except Refused as refused:
+                        err.print(f"note: row {record.key!r} cannot be read: {refused}", markup=False)
+    return list(rows.values())
+
+
+def lacks(feature: Feature, now: datetime) -> str:
+    """What a feature's assessment lacks; empty if it is in force."""
+    if feature.assessment is None:
+        return "none"
+    return "" if feature.assessment.valid_until > now else f"expired {feature.assessment.valid_until:%Y-%m-%d}"
 
 
 @identity.command("key")

@@ -93,6 +93,25 @@ def verifier_of(settings: Settings) -> Verifier | None:
     return HttpVerifier(settings.verifier_url, token=token, timeout_s=settings.verifier_timeout_s)
 
 
+async def ask(verifier: Verifier, requests: Sequence[VerifyRequest]) -> Sequence[VerifyAnswer]:
+    """The answers of any verifier. Errors of a platform's own may hold numbers in their text: of them only the type
+    is told.
+
+    Raises:
+        VerifierDown: there are no answers.
+    """
+    try:
+        answers = await verifier.verify(requests)
+        fault = "" if len(answers) == len(requests) else "it gave too few or too many answers"
+    except VerifierDown:
+        raise
+    except Exception as error:
+        fault = f"it failed with {type(error).__name__}"
+    if fault:
+        raise VerifierDown(fault)
+    return answers
+
+
 class _Answers(msgspec.Struct):
     answers: list[VerifyAnswer]
 
