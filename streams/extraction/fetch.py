@@ -93,7 +93,7 @@ class Fetcher:
             real = await asyncio.to_thread(Path(path).resolve, strict=True)
         except OSError as error:
             raise ExtractFailure("EXTRACT-FETCH", f"the file is not there ({error.strerror})") from error
-        except ValueError as error:  # a NUL byte
+        except (ValueError, RuntimeError) as error:  # a NUL byte; links that lead round in a circle
             raise ExtractFailure("EXTRACT-FETCH", f"the path cannot be one: {error}") from error
         if not any(real.is_relative_to(root) for root in self._roots):
             raise ExtractFailure(
@@ -114,7 +114,8 @@ class Fetcher:
         if (parts.hostname or "") not in allowed and parts.netloc.lower() not in allowed:
             raise ExtractFailure("EXTRACT-FORBIDDEN", f"host {parts.netloc!r} is not allowed (VERISTREAM_MEDIA_HOSTS)")
         if self._http is None:
-            self._http = aiohttp.ClientSession()
+            # The library's own limit of five minutes would end long fetches before the settings' does.
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0))
         for attempt in range(1, TRIES + 1):
             begun = False
             try:
@@ -137,12 +138,14 @@ class Fetcher:
     async def _from_s3(self, bucket: str, key: str) -> AsyncIterator[bytes]:
         if bucket not in self._settings.s3_buckets:
             raise ExtractFailure("EXTRACT-FORBIDDEN", f"bucket {bucket!r} is not allowed (VERISTREAM_S3_BUCKETS)")
+        if not key:
+            raise ExtractFailure("EXTRACT-FETCH", "the URI names a bucket and no object in it")
         store = self._stores.get(bucket) or self._stores.setdefault(bucket, self._s3(bucket))
         try:
             answer = await obstore.get_async(store, key)
             async for chunk in answer.stream(min_chunk_size=CHUNK):
                 yield bytes(chunk)
-        except (StoreError, FileNotFoundError, PermissionError) as error:
+        except (StoreError, FileNotFoundError, PermissionError, ValueError) as error:  # a key that cannot be one
             raise ExtractFailure("EXTRACT-FETCH", f"the store answered: {str(error).splitlines()[0][:300]}") from error
 
     def _s3(self, bucket: str) -> S3Store:

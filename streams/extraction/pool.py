@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import resource
 import signal
 from concurrent.futures import TimeoutError as TaskTimeout
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from schemas.signals import FrameHash, MediaFacts, Signal
 from streams.extraction.detector import Detector
 from streams.extraction.read import ExtractFailure, Limits, Reading, read
 from streams.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: A process is replaced after so many items, because decoders leak a little. Starting one costs about a second.
 ITEMS_PER_PROCESS = 500
@@ -59,12 +63,17 @@ class Pool:
         self.size = settings.extract_workers
         self._timeout_s = settings.extract_timeout_s
         self._limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
+        self._begin = (kinds, settings.extract_memory_mb)
+        self._closed = False
+        self._pool = self._processes()
+
+    def _processes(self) -> ProcessPool:
         # Spawned, not forked: the worker has threads (Kafka's, gRPC's), and a fork copies their locks held.
-        self._pool = ProcessPool(
+        return ProcessPool(
             max_workers=self.size,
             max_tasks=ITEMS_PER_PROCESS,
             initializer=_begin,
-            initargs=(kinds, settings.extract_memory_mb),
+            initargs=self._begin,
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -86,13 +95,38 @@ class Pool:
             raise ExtractFailure(
                 "EXTRACT-CRASHED", f"the process reading it died (exit code {error.exitcode})"
             ) from error
+        except BrokenProcessPool as error:
+            raise ExtractFailure("EXTRACT-CRASHED", "the processes that read media die at once") from error
         except MemoryError as error:
             raise ExtractFailure("EXTRACT-LIMIT", "reading it took more memory than allowed") from error
 
     async def _run(self, function: Any, *args: Any) -> Any:
-        return await asyncio.wrap_future(self._pool.schedule(function, args=args, timeout=self._timeout_s))
+        for further in (True, False):
+            pool = self._pool
+            if not self._closed and not pool.active:
+                await self._renew(pool)
+                pool = self._pool
+            try:
+                return await asyncio.wrap_future(pool.schedule(function, args=args, timeout=self._timeout_s))
+            except BrokenProcessPool:
+                # Pebble gives up a pool one of whose processes dies while none of them works, as the kernel ends it
+                # that is short of memory. The items are not to blame.
+                if not further or self._closed:
+                    raise
+        raise AssertionError
+
+    async def _renew(self, broken: ProcessPool) -> None:
+        if self._pool is broken:  # else another item was first
+            log.error("the decoding processes died while they waited; starting others")
+            self._pool = self._processes()
+            await asyncio.to_thread(_end, broken)
 
     async def close(self) -> None:
         """End the processes at once: what they were reading comes again."""
-        self._pool.stop()
-        await asyncio.to_thread(self._pool.join)
+        self._closed = True
+        await asyncio.to_thread(_end, self._pool)
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()
+    pool.join()

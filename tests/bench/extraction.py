@@ -42,8 +42,7 @@ class Cost(NamedTuple):
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Each clip read with the idle detector and with those installed, in turn with the bare decode."""
-    runs = 2 if quick else 5
+    """Each clip read with the idle detector, the first also with those installed, in turn with the bare decode."""
     settings = Settings()
     limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
     detectors = [kind() for kind in installed("veristream.detectors", ()).values()]
@@ -56,7 +55,7 @@ def measure(quick: bool) -> Iterator[Row]:
         }
         if kind is CLIPS[0]:
             sides["detectors"] = lambda path=path: _read(path, detectors, limits)
-        costs = _in_turn(sides, runs)
+        costs = _in_turn(sides, 2 if quick else 5 if kind is CLIPS[0] else 3)
         minutes = _read(path, [Idle()], limits).media.duration_s / 60
         for side, suffix in (("idle", ""), ("detectors", ".with_detectors")):
             if side in costs:
@@ -72,19 +71,17 @@ def _row(name: str, costs: dict[str, list[Cost]], side: str, what: str, minutes:
         f"{'CPU ' if what == 'cpu_s' else ''}s a minute of media",
         len(ours),
         median(one / other for one, other in zip(ours, bare, strict=True)),
-        "PyAV alone, one thread, every frame and sample decoded",
+        "PyAV alone on one thread: all decoded",
     )
 
 
 def _in_turn(sides: dict[str, Callable[[], object]], runs: int) -> dict[str, list[Cost]]:
-    """Each side once unmeasured, then all of them in turn."""
     costs: dict[str, list[Cost]] = {side: [] for side in sides}
-    for number in range(runs + 1):
+    for _ in range(runs):
         for side, work in sides.items():
             cpu, wall = time.process_time(), time.perf_counter()
             work()
-            if number:
-                costs[side].append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
+            costs[side].append(Cost(time.process_time() - cpu, time.perf_counter() - wall))
     return costs
 
 

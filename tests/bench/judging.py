@@ -24,7 +24,10 @@ from tests.bench.traffic import identity_alone, uploads
 FRAMES = 60
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 #: Characters of which listed words and claims are made: frequent ones, so that their beginnings stand in every text.
-CHARACTERS = "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事"
+CHARACTERS = (
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可"
+    "也你对生能而子那得于着下自之年过发后作里用道行所然家种事"
+)
 TITLE = "周末骑行第三天：沿着河边一路向北，路上遇到了很多朋友"
 DESCRIPTION = "今天天气很好，风不大。我们沿着河边骑了四个小时，在山脚下的小店里休息，又继续向北走。" * 3
 

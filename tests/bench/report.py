@@ -30,8 +30,9 @@ TIMEOUT_S = 600.0
 #: Lines of a failed measure's last words that are shown.
 LAST_WORDS = 15
 
-# A pipe or a log has no width of its own.
-console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else 160)
+#: A pipe or a log has no width of its own.
+WIDTH = 170
+console = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDTH)
 
 
 class Row(NamedTuple):
@@ -108,7 +109,7 @@ class Suite:
                     found = [Row(name, None, "failed", 0)]
                 rows += [_as_written(row, command) for row in found]
                 progress.advance(task)
-        Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(_table(self.title, rows))
+        Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(_table(self.title, rows))
         BUILD.mkdir(exist_ok=True)
         target = BUILD / f"{self.make}.json"
         target.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -149,7 +150,10 @@ def clean_env(**settings: str) -> dict[str, str]:
     """This environment without anybody's Veristream settings, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VERISTREAM_")}
     given = {f"VERISTREAM_{name.upper()}": value for name, value in settings.items()}
-    return kept | {"VERISTREAM_CONFIG": os.devnull} | given
+    empty = (BUILD / "empty.toml").resolve()
+    empty.parent.mkdir(exist_ok=True)
+    empty.touch()
+    return kept | {"VERISTREAM_CONFIG": str(empty)} | given
 
 
 def _as_written(row: Row, command: str) -> dict[str, object]:
@@ -161,6 +165,7 @@ def _as_written(row: Row, command: str) -> dict[str, object]:
 
 def _table(title: str, rows: Iterable[Mapping[str, object]]) -> Table:
     table = Table("name", "value", "unit", "ratio", "against", "n", title=title, title_justify="left")
+    table.columns[0].no_wrap = True
     for column in (1, 3, 5):
         table.columns[column].justify = "right"
     for row in rows:

@@ -107,7 +107,9 @@ def test_submit_says_by_its_exit_code_what_became_of_the_file(pipeline, media):
     assert submit(pipeline, media.sound).returncode == 0
     assert submit(pipeline, media.text_named_mp4).returncode == 3
     assert submit(pipeline, media.sound, "--as", "nobody").returncode == 3
-    assert submit(pipeline, media.news_labelled, "--category", "news").returncode == 4
+    submit_as = [COMMAND, "publisher", "put", "reporter", "--real-name", "verified", "--mobile", "13800138000"]
+    subprocess.run([*submit_as, "--broker", pipeline.settings.broker], env=environment(pipeline.settings), check=True)
+    assert submit(pipeline, media.news_labelled, "--category", "news", "--as", "reporter").returncode == 4
 
 
 def test_submit_cuts_a_file_into_a_livestream(pipeline, media):

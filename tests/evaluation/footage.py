@@ -24,10 +24,16 @@ CLIPS = {
     "world": ("gradio", "gradio/media_assets/videos/world.mp4"),
 }
 STILLS = tuple(
-    f"gradio/media_assets/images/{name}"
-    for name in ("cheetah.jpg", "cheetah1.jpg", "groot.jpeg", "lion.jpg", "tower.jpg", "hf-logo_transpng.png",
-                 "avatar.png", "bus.png", "screenshot.gif")
-) + ("gradio/test_data/cheetah2.jpg", "gradio/test_data/rectangles.gif")  # fmt: skip
+    f"gradio/{folder}/{name}"
+    for folder, names in {
+        "media_assets/images": (
+            "cheetah.jpg", "cheetah1.jpg", "groot.jpeg", "lion.jpg", "tower.jpg", "hf-logo_transpng.png", "avatar.png",
+            "bus.png", "screenshot.gif",
+        ),
+        "test_data": ("cheetah2.jpg", "rectangles.gif"),
+    }.items()
+    for name in names
+)  # fmt: skip
 #: Longer clips are edited only so far, to save time.
 MOST_S = 8.0
 

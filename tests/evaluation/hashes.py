@@ -47,9 +47,7 @@ def measure(quick: bool) -> Iterator[Row]:
     frames_found = frames_usable = wrong = 0
     queries = _queries(edits)
     for query in queries:
-        matches = bank.match(
-            query.frames, max_distance=policy.hash_max_distance, min_quality=policy.hash_min_quality
-        )
+        matches = bank.match(query.frames, max_distance=policy.hash_max_distance, min_quality=policy.hash_min_quality)
         right = [match for match in matches if match.entry_id == query.clip]
         found[query.edit].append(len(right) >= policy.hash_min_frames)
         frames_found += len(right)

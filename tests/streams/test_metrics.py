@@ -28,9 +28,12 @@ def touched(metrics: Metrics) -> str:
     """The exposition once everything has been counted."""
     for metric in every(metrics):
         child = metric.labels(*(f"a{name}" for name in metric._labelnames)) if metric._labelnames else metric
-        {"counter": lambda: child.inc(), "gauge": lambda: child.set(1), "histogram": lambda: child.observe(1)}[
-            metric._type
-        ]()
+        if metric._type == "counter":
+            child.inc()
+        elif metric._type == "gauge":
+            child.set(1)
+        else:
+            child.observe(1)
     return generate_latest(metrics.registry).decode()
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from schemas.event import Admitted, Media, Upload
 from schemas.message import Refused
-from schemas.topics import ADMITTED, UPLOADS
-from streams.agent import Agent, Context, Incoming, Outgoing
+from schemas.topics import ADMITTED, POLICIES, UPLOADS
+from streams.agent import Agent, Assigned, Context, Incoming, Outgoing
 from streams.metrics import Metrics
 from streams.settings import Settings
 
@@ -73,3 +75,54 @@ class Echo(Agent):
         copies = int(argument) if verb == "copies" else 1
         for _ in range(copies):
             yield Outgoing(ADMITTED, event.publisher_id, Admitted(event=event, admitted_at=self.context.clock()))
+
+
+class Judge(Echo):
+    """Writes the version of the policy in force into the title, and down which partitions it was given."""
+
+    name = "judge"
+    views = (POLICIES,)
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.restored: list[Assigned] = []
+        self.calls: list[str] = []
+
+    async def start(self) -> None:
+        self.calls.append("start")
+
+    async def stop(self) -> None:
+        self.calls.append("stop")
+
+    async def restore(self, assigned: Assigned) -> None:
+        self.restored.append(assigned)
+
+    def handle(self, message: Incoming) -> Iterable[Outgoing]:
+        for out in super().handle(message):
+            event = msgspec.structs.replace(out.value.event, title=f"policy {self.context.policy.version}")  # type: ignore[attr-defined]
+            yield out._replace(value=msgspec.structs.replace(out.value, event=event))
+
+
+class Patient(Echo):
+    """Is not done with a message before it is let."""
+
+    name = "patient"
+    slow = True
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.begun = asyncio.Event()
+        self.let = asyncio.Event()
+
+    async def prepare(self, message: Incoming) -> None:
+        self.begun.set()
+        await self.let.wait()
+
+
+class Defective(Echo):
+    """Has a defect that no message is to blame for."""
+
+    name = "defective"
+
+    def tick(self, now: datetime) -> Iterable[Outgoing]:
+        raise RuntimeError("a defect")

@@ -1,0 +1,1 @@
+"""Complaints: taken in, weighed, and answered in time (Provisions, Art. 15)."""

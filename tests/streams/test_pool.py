@@ -1,0 +1,258 @@
+"""What one item does to the process that reads it stays with that item: the pool goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from clips import clip
+from trial_detectors import Moody, Unloadable, exhausted
+
+from streams.extraction.pool import ITEMS_PER_PROCESS, MAX_FILES, Pool
+from streams.extraction.read import ExtractFailure, Reading
+from streams.settings import load
+
+TIMEOUT_S = 1.5
+
+
+@pytest.fixture(scope="module")
+def titled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A clip with that title."""
+    folder = tmp_path_factory.mktemp("titled")
+    plain = clip(folder / "plain.mkv", seconds=1, metadata={"title": "x" * 200}).read_bytes()
+
+    def titled(title: str) -> Path:
+        path = folder / f"{len(list(folder.iterdir()))}.mkv"
+        path.write_bytes(plain.replace(b"x" * 200, title.encode().ljust(200, b"\0")))
+        return path
+
+    return titled
+
+
+def pool_of(workers: int = 2) -> Pool:
+    settings = load(extract_workers=workers, extract_timeout_s=TIMEOUT_S, extract_memory_mb=2048)
+    return Pool(settings, [Moody])
+
+
+@pytest.fixture(scope="module")
+async def pool() -> AsyncIterator[Pool]:
+    pool = pool_of()
+    await pool.warm()
+    yield pool
+    await pool.close()
+
+
+def process_of(reading: Reading) -> int:
+    (signal_,) = reading.signals
+    found = re.search(r"process (\d+)", signal_.evidence[0].text or "")
+    assert found
+    return int(found[1])
+
+
+async def test_a_reading_comes_back_whole(pool: Pool, titled: Callable[[str], Path]) -> None:
+    reading = await pool.read(titled(""))
+    assert isinstance(reading, Reading)
+    assert reading.media.video_codec == "h264"
+    assert (reading.signals[0].name, reading.signals[0].score) == ("mood", 0.5)
+    assert (reading.signals[0].evidence[0].text or "").startswith("1 frames, 16")
+    assert reading.frames[0].quality == 100
+    assert reading.models == {"moody": "3"}
+    assert process_of(reading) != os.getpid()
+
+
+async def test_two_items_are_read_side_by_side(pool: Pool, titled: Callable[[str], Path], tmp_path: Path) -> None:
+    path = titled(f"meet {tmp_path}")
+    one, other = await asyncio.gather(pool.read(path), pool.read(path))
+    assert process_of(one) != process_of(other)
+
+
+ENDS = {
+    "hang": ("EXTRACT-TIMEOUT", "longer than 2 s"),
+    "deaf": ("EXTRACT-TIMEOUT", "longer than 2 s"),
+    "exit 3": ("EXTRACT-CRASHED", "exit code 3"),
+    "segfault": ("EXTRACT-CRASHED", "exit code -11"),
+    "kill": ("EXTRACT-CRASHED", "exit code -9"),
+}
+
+
+@pytest.mark.parametrize("title", ENDS)
+async def test_an_item_that_ends_its_process_ends_alone(
+    pool: Pool, titled: Callable[[str], Path], title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pebble.common.process.CONSTS.term_timeout", 0.2)
+    code, text = ENDS[title]
+    other = asyncio.create_task(pool.read(titled("")))
+    with pytest.raises(ExtractFailure) as caught:
+        await pool.read(titled(title))
+    assert caught.value.code == code
+    assert text in caught.value.text
+    assert isinstance(await other, Reading)
+    assert isinstance(await pool.read(titled("")), Reading)
+
+
+async def test_time_counts_from_the_beginning_of_the_reading_not_from_the_wait(
+    pool: Pool, titled: Callable[[str], Path], tmp_path: Path
+) -> None:
+    hanging = [asyncio.create_task(pool.read(titled("hang"))) for _ in range(2)]
+    await asyncio.sleep(TIMEOUT_S / 2)
+    waiting = asyncio.create_task(pool.read(titled("")))
+    for task in hanging:
+        with pytest.raises(ExtractFailure, match="EXTRACT-TIMEOUT"):
+            await task
+    assert isinstance(await waiting, Reading)
+
+
+@pytest.mark.parametrize(
+    ("title", "reason"),
+    [("allocate 4", "MemoryError"), (f"files {MAX_FILES}", "Too many open files"), ("raise it is ill", "it is ill")],
+)
+async def test_a_detector_that_outgrows_its_limits_is_absent_from_its_item(
+    pool: Pool, titled: Callable[[str], Path], title: str, reason: str
+) -> None:
+    reading = await pool.read(titled(title))
+    assert len(reading.absent) == 1
+    assert reason in reading.absent[0]
+    assert reading.media.video_codec == "h264"
+    assert (await pool.read(titled(""))).absent == ()
+
+
+async def test_a_reading_that_needs_too_much_memory_is_a_limit(
+    pool: Pool, titled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("streams.extraction.pool._task", exhausted)
+        with pytest.raises(ExtractFailure, match="memory") as caught:
+            await pool.read(titled(""))
+    assert caught.value.code == "EXTRACT-LIMIT"
+    assert isinstance(await pool.read(titled("")), Reading)
+
+
+async def test_what_the_reading_says_of_a_file_comes_through(pool: Pool, tmp_path: Path) -> None:
+    path = tmp_path / "text.mp4"
+    path.write_text("text")
+    with pytest.raises(ExtractFailure) as caught:
+        await pool.read(path)
+    assert (caught.value.code, caught.value.text) == (
+        "EXTRACT-FORMAT",
+        "it begins like no container that is read here",
+    )
+
+
+async def test_processes_times_threads_are_the_processors(pool: Pool, titled: Callable[[str], Path]) -> None:
+    (reason,) = (await pool.read(titled("environment OMP_NUM_THREADS"))).absent
+    assert reason.endswith(": 1")
+
+
+def alive(process: int) -> bool:
+    """Whether it runs; one that has ended and waits for its parent does not."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def processes(pool: Pool) -> set[int]:
+    return set(pool._pool._pool_manager.worker_manager.workers)
+
+
+async def test_processes_that_are_killed_while_they_wait_are_replaced(
+    pool: Pool, titled: Callable[[str], Path]
+) -> None:
+    # As the kernel does that is short of memory.
+    await pool.read(titled(""))
+    before = processes(pool)
+    assert len(before) == 2
+    for process in before:
+        os.kill(process, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while any(alive(process) for process in before):
+            await asyncio.sleep(0.01)
+    readings = await asyncio.gather(pool.read(titled("")), pool.read(titled("")))
+    assert all(isinstance(reading, Reading) for reading in readings)
+    assert not {process_of(reading) for reading in readings} & before
+
+
+async def test_a_reading_that_is_cancelled_ends(pool: Pool, titled: Callable[[str], Path]) -> None:
+    task = asyncio.create_task(pool.read(titled("hang")))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert isinstance(await pool.read(titled("")), Reading)
+
+
+async def test_closing_ends_the_processes_at_once(titled: Callable[[str], Path]) -> None:
+    pool = pool_of(1)
+    await pool.warm()
+    mine = processes(pool)
+    assert len(mine) == 1
+    busy = asyncio.create_task(pool.read(titled("hang")))
+    await asyncio.sleep(0.1)
+    began = monotonic()
+    await pool.close()
+    assert monotonic() - began < 5
+    assert not any(alive(process) for process in mine)
+    busy.cancel()
+    await asyncio.gather(busy, return_exceptions=True)
+
+
+async def test_a_closed_pool_starts_no_process_again(titled: Callable[[str], Path]) -> None:
+    pool = pool_of(1)
+    await pool.warm()
+    await pool.close()
+    with pytest.raises(RuntimeError):
+        await pool.read(titled(""))
+    assert processes(pool) == set()
+
+
+async def test_a_detector_that_cannot_be_loaded_is_known_before_the_first_item() -> None:
+    pool = Pool(load(extract_workers=1), [Unloadable])
+    with pytest.raises(BrokenProcessPool):
+        await asyncio.wait_for(pool.warm(), 30)
+    await pool.close()
+
+
+def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(
+        textwrap.dedent("""
+            import asyncio, multiprocessing, os, signal
+            from trial_detectors import Moody
+            from streams.extraction.pool import Pool
+            from streams.settings import load
+
+            async def main():
+                pool = Pool(load(extract_workers=1), [Moody])
+                await pool.warm()
+                print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            if __name__ == "__main__":
+                asyncio.run(main())
+        """)
+    )
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (process,) = map(int, done.stdout.split())
+    deadline = monotonic() + 10
+    while alive(process) and monotonic() < deadline:
+        sleep(0.01)
+    assert not alive(process)
+
+
+def test_a_process_is_replaced_after_many_items() -> None:
+    assert 50 <= ITEMS_PER_PROCESS <= 5000
+    assert pool_of(1)._pool._context.worker_parameters.max_tasks == ITEMS_PER_PROCESS
