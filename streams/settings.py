@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,6 +15,9 @@ from pydantic_settings.sources import EnvSettingsSource, TomlConfigSettingsSourc
 PREFIX = "VERISTREAM_"
 #: Named by `VERISTREAM_CONFIG`, else looked for in the folder the command runs in.
 DEFAULT_FILE = "veristream.toml"
+
+
+_SERVER = re.compile(r"([^\s,:\[\]]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?")
 
 
 def _data_home() -> Path:
@@ -109,6 +113,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("broker")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not all(_SERVER.fullmatch(server) for server in value.split(",")):
+            raise ValueError("write HOST:PORT, or several with commas between them")
+        return value
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -61,14 +61,14 @@ def complaints_list(
             row = {name: getattr(complaint, name) for name in ("complaint_id", "kind", "publisher_id", "content_id")}
             row |= {"state": result.state, "due_at": result.due_at.isoformat(), "overdue": late, "text": complaint.text}
             row["attachments"] = [media.uri for media in complaint.attachments]
-            out.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False)
+            out.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False, emoji=False)
         else:
             mark = "OVERDUE" if late else result.state
             head = f"{complaint.complaint_id}  {mark}  due {result.due_at:%Y-%m-%d %H:%M}Z  {complaint.kind}"
             where = f"publisher {complaint.publisher_id}  item {complaint.content_id}"
             # Texts are strangers' words: no control character of theirs reaches the terminal.
             words = "".join(char if char.isprintable() else " " for char in complaint.text)
-            out.print(f"{head}  {where}\n    {words}", soft_wrap=True, markup=False)
+            out.print(f"{head}  {where}\n    {words}", soft_wrap=True, markup=False, emoji=False)
     if not as_json:
         err.print(f"{len(rows)} open" + (", overdue" if overdue else ""))
 
@@ -156,7 +156,7 @@ def complaints_report(
     lines: list[Line] = run(_summed(settings(broker=broker), summary))
     if as_json:
         for line in lines:
-            out.print(json.dumps(line._asdict(), ensure_ascii=False), soft_wrap=True, markup=False)
+            out.print(json.dumps(line._asdict(), ensure_ascii=False), soft_wrap=True, markup=False, emoji=False)
     elif as_csv:
         rows = csv.writer(sys.stdout)
         rows.writerows([Line._fields, *lines])

@@ -35,7 +35,10 @@ class Line(NamedTuple):
 
 def month_of(text: str) -> tuple[datetime, datetime]:
     """Begin and end of a month written 2026-11. ValueError if it is written otherwise."""
-    begin = datetime.strptime(text, "%Y-%m").replace(tzinfo=CHINA)
+    try:
+        begin = datetime.strptime(text, "%Y-%m").replace(tzinfo=CHINA)
+    except ValueError:
+        raise ValueError(f"{text!r} is no month; write it as 2026-11") from None
     return begin, (begin + timedelta(days=32)).replace(day=1)
 
 

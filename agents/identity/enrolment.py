@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Literal
+from unicodedata import normalize
 
 import msgspec
 from msgspec.structs import replace
+from stdnum.util import clean
 
 from agents.identity.digests import Digester
 from agents.identity.enrol import facts
@@ -58,7 +60,11 @@ def read(body: bytes) -> Enrolment:
         Refused: it is not of that form; the text holds no value that was sent.
     """
     try:
-        return _decode(body)
+        given = _decode(body)
+        # One spelling for form, digest and verifier: the check takes full-width digits and dashes of all kinds for the
+        # plain ones, and a person must not get a digest for each.
+        numbers = {kind: clean(normalize("NFKC", number), " -") for kind, number in given.numbers.items()}
+        return replace(given, numbers=numbers)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         said = str(error)
     place = _PLACE.search(said)

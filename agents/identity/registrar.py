@@ -70,7 +70,9 @@ class Registrar:
         )
         waiting = Gauge("veristream_registrations_waiting", "Publishers that wait for the verifier", registry=registry)
         waiting.set_function(lambda: len(self.waiting) if self.waiting is not None else 0)
-        self._view: View[Publisher] = View(PUBLISHERS, Metrics(registry), state_dir=settings.state_dir)
+        # A folder of its own: a worker on this machine, of the same settings, has the other.
+        state_dir = settings.state_dir / "registrar" if settings.state_dir else None
+        self._view: View[Publisher] = View(PUBLISHERS, Metrics(registry), state_dir=state_dir)
         self._views = Views([self._view], settings)
         self._client = Client(settings)
         # One after the other for each publisher, so that the last that was sent is the last that stands.

@@ -43,7 +43,7 @@ def decided(standing: Standing, decision: Decision, policy: Policy) -> Standing:
     entries = _bounded([entry, *(known for known in standing.entries if known not in rivals)], policy)
     if key_of(entry) < key_of(entries[0]):
         return standing  # from a time that is forgotten: it may have counted once
-    return _settled(standing, policy, key_of(entry), entries=entries)
+    return _settled(standing, policy, _affected(entries, entry.decision_id), entries=entries)
 
 
 def ruled(standing: Standing, ruling: Ruling, policy: Policy) -> Standing:
@@ -160,7 +160,7 @@ def _again(standing: Standing, message: Decision | Ruling, policy: Policy) -> It
         yield from (s for s in standing.sanctions if s.lifted_by == message.ruling_id)
     elif message.outcome == "reversed" and message.decision_id:
         rest = tuple(decision for decision in standing.reversed if decision != message.decision_id)
-        since = _affected(standing, message.decision_id)
+        since = _affected(standing.entries, message.decision_id)
         yield from changes(_settled(standing, policy, since, overruled=rest), standing, message)
 
 
@@ -170,7 +170,7 @@ def _reversed(standing: Standing, ruling: Ruling, policy: Policy) -> Standing:
     if ruling.decision_id in standing.reversed:
         return standing
     overruled = tuple(sorted({*standing.reversed, ruling.decision_id}))
-    return _settled(standing, policy, _affected(standing, ruling.decision_id), overruled=overruled)
+    return _settled(standing, policy, _affected(standing.entries, ruling.decision_id), overruled=overruled)
 
 
 def _settled(
@@ -192,10 +192,11 @@ def _settled(
     return replace(standing, entries=entries, reversed=overruled, sanctions=sanctions)
 
 
-def _affected(standing: Standing, decision_id: str) -> Key:
-    """From where on a reversal of this decision changes anything."""
-    findings = {(entry.event_id, entry.code) for entry in standing.entries if entry.decision_id == decision_id}
-    return min((key_of(e) for e in standing.entries if (e.event_id, e.code) in findings), default=NEVER)
+def _affected(entries: tuple[PointEntry, ...], decision_id: str) -> Key:
+    """From where on it makes a difference that this decision is there, or is reversed: from the first of its finding,
+    which it may be counted with."""
+    findings = {(entry.event_id, entry.code) for entry in entries if entry.decision_id == decision_id}
+    return min((key_of(entry) for entry in entries if (entry.event_id, entry.code) in findings), default=NEVER)
 
 
 def _bounded(entries: Iterable[PointEntry], policy: Policy) -> tuple[PointEntry, ...]:

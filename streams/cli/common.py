@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
 from streams.settings import Settings, load
 
@@ -35,7 +36,7 @@ EXIT_NO_ANSWER = 5
 
 def fail(message: str) -> int:
     """Say what is wrong, and give the exit code for it."""
-    err.print(f"[bold red]error:[/] {message}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     return 1
 
 

@@ -37,15 +37,22 @@ async def send(named: Settings, rows: list[tuple[Topic, Message]]) -> None:
 
 
 async def read_row(named: Settings, topic: Topic, key: str) -> bytes | None:
-    """The last row of that key; None if there is none."""
+    """The last valid row of that key, which is the one in force; None if there is none."""
+    from schemas.message import Refused, decode
     from streams.client import Feed
 
     found = None
     async with Feed(named, [topic], from_beginning=True) as feed:
         while not await feed.at_end():
             for record in await feed.read(0.3):
-                if record.key == key:
+                if record.key != key:
+                    continue
+                try:
+                    if record.value is not None:
+                        decode(topic.message, record.value)
                     found = record.value
+                except Refused as refused:
+                    err.print(f"note: row {key!r} was sent and is refused: {refused}", markup=False)
     return found
 
 
@@ -75,7 +82,7 @@ def _policy(path: Path) -> Any:
 def policy_lint(file: File) -> None:
     """Check a policy file; exit 1 with field and reason if it would be refused."""
     found = _policy(file)
-    out.print(f"{file} is a valid policy: {found.name} version {found.version}")
+    out.print(f"{file} is a valid policy: {found.name} version {found.version}", markup=False)
 
 
 @policy.command("put")
@@ -93,9 +100,9 @@ def policy_put(file: File, broker: Broker = None) -> None:
             )
         )
     run(send(named, [(POLICIES, row)]))
-    out.print(f"policy {row.name} version {row.version} is in force")
+    out.print(f"policy {row.name} version {row.version} is in force", markup=False)
     if row.name != named.policy:
-        err.print(f"note: workers with VERISTREAM_POLICY={named.policy} do not use it")
+        err.print(f"note: workers with VERISTREAM_POLICY={named.policy} do not use it", markup=False)
 
 
 @policy.command("show")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from streams.cli.common import AsJson, Broker, fail, out, run, settings
+
+#: A stranger's words must not command the terminal: control characters (JSON escapes only some of them), and halves of
+#: surrogate pairs, which no terminal takes.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +77,7 @@ async def _tail(
 def _parsed(value: bytes | None) -> Any:
     try:
         return None if value is None else json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"unreadable": value.decode("utf-8", "replace") if value else ""}
 
 
@@ -87,29 +92,38 @@ def _field(value: Any, path: list[str]) -> str | None:
 def _show(record: Any, value: Any, *, as_json: bool) -> None:
     if as_json:
         line = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "key": record.key}
-        out.print(json.dumps(line | {"value": value}, ensure_ascii=False), soft_wrap=True, markup=False)
+        text = json.dumps(line | {"value": value}, ensure_ascii=False)
+        out.print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), soft_wrap=True, markup=False)
         return
     place = f"[dim]{record.topic}/{record.partition}@{record.offset}[/]"
-    out.print(f"{place} [bold]{escape(record.key)}[/] {escape(_brief(record.topic, value))}", soft_wrap=True)
+    key, brief = (escape(_UNSAFE.sub("\ufffd", text)) for text in (record.key, _brief(record.topic, value)))
+    out.print(f"{place} [bold]{key}[/] {brief}", soft_wrap=True)
 
 
 def _brief(topic: str, value: Any) -> str:
     """The few fields that a person wants to see of a message."""
-    if not isinstance(value, dict):
+    if value is None:
         return "(deleted)"
+    try:
+        parts = _words(topic, value)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):  # it is not what its topic promises
+        parts = []
+    return " ".join(parts) or json.dumps(value, ensure_ascii=False)[:200]
+
+
+def _words(topic: str, value: Any) -> list[str]:
     event = value.get("event", value)
     parts = [
-        str(value[name])
+        str(value[name]["code"] if isinstance(value[name], dict) else value[name])
         for name in ("agent", "action", "verdict", "kind", "until", "level", "error", "field", "reason", "version")
         if value.get(name) not in (None, "")
     ]
-    parts += [reason["code"] for reason in value.get("reasons", ()) if isinstance(reason, dict)]
+    parts += [reason["code"] for reason in value.get("reasons", ())]
     if topic == "signals":
         parts += [f"{signal['name']}={signal['score']:.2f}" for signal in value.get("signals", ())]
-        parts += [value["error"]["code"]] if value.get("error") else []
     if event.get("title"):
         parts.append(f"“{event['title'][:60]}”")
-    return " ".join(parts) or json.dumps(value, ensure_ascii=False)[:200]
+    return parts
 
 
 def doctor(broker: Broker = None, as_json: AsJson = False) -> None:

@@ -35,7 +35,7 @@ def test_a_month_is_one_of_china():
     assert begin.astimezone(UTC) == datetime(2026, 11, 30, 16, tzinfo=UTC)
     assert end.astimezone(UTC) == datetime(2026, 12, 31, 16, tzinfo=UTC)
     for wrong in ("2026", "2026-13", "11-2026", ""):
-        with pytest.raises(ValueError, match="format"):
+        with pytest.raises(ValueError, match="is no month"):
             month_of(wrong)
 
 

@@ -123,6 +123,14 @@ def test_an_item_decided_again_under_a_new_policy_version_costs_once_and_is_give
         assert ledger.of("p-1").sanctions == ()
 
 
+def test_a_reversal_that_waits_for_its_decision_gives_back_the_same_finding_made_before(make):
+    first, second = (make.decision("review", "takedown", "REVIEW-HASH", version=version) for version in (1, 2))
+    second = replace(second, decided_at=make.at(60))
+    ledger, _ = taking(POLICY, ruling(make, "reversed", decision_id=second.decision_id), first)
+    assert [s.lifted_by for s in sent(ledger.take(second, POLICY))] == [second.decision_id]
+    assert ledger.of("p-1").sanctions == ()
+
+
 def test_points_halve_with_each_half_life(make):
     standing = fold("p-1", [hit(make, "1"), hit(make, "2", 90)], [], POLICY)
     assert [points_at(standing, POLICY, make.at(day * DAY)) for day in (90, 180, 270)] == [9, 4.5, 2.25]

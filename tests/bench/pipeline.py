@@ -35,7 +35,7 @@ PATIENCE_S = 30.0
 
 def measure(quick: bool) -> Iterator[Row]:
     """The scenario's uploads, all at once, round after round; then a livestream at the speed of time."""
-    rounds, repeats = (2, 1) if quick else (8, 2)
+    rounds, repeats = (2, 1) if quick else (6, 2)
     media = make_media(BUILD / "demo")
     with broker() as fresh, tempfile.TemporaryDirectory(prefix="veristream-bench-") as folder:
         settings = settings_for(fresh, store=Path(folder, "store"))

