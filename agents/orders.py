@@ -15,10 +15,12 @@ def outgoing(decision: Decision, policy: Policy) -> Iterator[Outgoing]:
     """The decision and its orders, each to its topic.
 
     A segment's takedown is not ordered here: it concerns the stream, once, and the verdict agent, which sees all of a
-    stream's decisions, orders it.
+    stream's decisions, orders it. Of an agent that items do not wait for (complaints, about what was published) it
+    concerns that segment alone, and is.
     """
     yield Outgoing(DECISIONS, decision.publisher_id, decision)
-    if decision.action == "takedown" and decision.stop and decision.stream_id is None:
+    of_stream = decision.stream_id is not None and decision.agent in policy.verdict.agents
+    if decision.action == "takedown" and decision.stop and not of_stream:
         yield Outgoing(TAKEDOWNS, decision.content_id, takedown(decision))
     if decision.action == "review":
         yield Outgoing(REVIEWS, decision.content_id, _review(decision))

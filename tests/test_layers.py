@@ -21,7 +21,10 @@ ROOT = Path(schemas.__file__).parents[1]
 OURS = ("schemas", "streams", "agents", "deploy")
 KAFKA = {"aiokafka", "confluent_kafka", "faust", "kafka", "mode"}
 #: Files that judge or match: pure, whatever package they are in.
-PURE = ("judge.py", "match.py", "bank.py", "terms.py", "join.py", "decide.py", "text.py", "aigc.py", "c2pa.py")
+PURE = (
+    "judge.py", "licences.py", "forms.py", "match.py", "bank.py", "terms.py", "join.py", "decide.py", "text.py",
+    "aigc.py", "c2pa.py", "ladder.py", "ledger.py", "weigh.py", "case.py", "desk.py", "restore.py",
+)  # fmt: skip
 AGENTS = sorted(path.parent.name for path in (ROOT / "agents").glob("*/agent.py"))
 ENTRY_POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
 

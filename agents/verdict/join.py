@@ -84,7 +84,7 @@ class Join:
         item = self._note(decision)
         if item is None:
             return
-        for order in self._stream_order(decision):
+        for order in self._stream_order(decision) if decision.agent in policy.verdict.agents else ():
             yield order
             if order.kind == "cut_stream":
                 yield from self._after_cut(decision.stream_id, policy, now)

@@ -17,9 +17,9 @@ from streams.settings import Settings, load
 
 #: Tables are made for terminals of 100 columns and more; a pipe or a log has no width of its own.
 WIDTH = None if sys.stdout.isatty() else 120
-out = Console(highlight=False, width=WIDTH)
+out = Console(highlight=False, emoji=False, width=WIDTH)
 #: Progress and errors: standard output stays clean for `--json`.
-err = Console(stderr=True, highlight=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 Broker = Annotated[
     str | None,

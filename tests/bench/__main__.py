@@ -13,6 +13,7 @@ Suite(
         "review": "tests.bench.judging:review",
         "rumor": "tests.bench.judging:rumor",
         "judge": "tests.bench.judging:judge",
+        "complaints": "tests.bench.complaints:measure",
         "start": "tests.bench.start:measure",
     },
 ).run()

@@ -406,6 +406,25 @@ def test_a_file_that_is_not_there_is_named(veristream: Run) -> None:
     assert "none.json" in result.err
 
 
+def test_a_publisher_of_a_kind_that_is_none_is_not_registered(veristream: Run) -> None:
+    result = veristream("publisher", "put", "p1", "--kind", "robot")
+    assert result.code == 2
+    assert "--kind" in result.err
+    assert "robot" in result.err
+
+
+def test_a_publisher_is_registered_and_shown_without_its_numbers(veristream: Run, beside: Beside) -> None:
+    beside.topics()
+    number = "11010519491231002X"  # the published example of GB 11643: it belongs to nobody
+    put = veristream("publisher", "put", "p1", "--real-name", "verified", "--id-number", number)
+    assert put.code == 0
+    shown = veristream("publisher", "show", "p1", "--json")
+    assert shown.lines[0]["publisher_id"] == "p1"
+    assert shown.lines[0]["real_name"] == "verified"
+    assert number not in put.out + put.err + shown.out
+    assert veristream("publisher", "show", "p2").error == "there is no publisher 'p2'"
+
+
 # Tail.
 
 

@@ -12,14 +12,15 @@ from typing import Any, ClassVar
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
 from mode.utils.queues import FlowControlEvent, ThrowableQueue
 from prometheus_client import CollectorRegistry
 from trial_agents import NOW, Echo, context, upload
 
 from schemas.deadletter import DeadLetter
-from schemas.event import Admitted
+from schemas.event import Admitted, Upload
 from schemas.message import decode, encode
-from schemas.topics import ADMITTED, DEADLETTERS, UPLOADS
+from schemas.topics import ADMITTED, DEADLETTERS, PARTITIONS, TOPICS, UPLOADS
 from streams.agent import Agent, Assigned, Incoming, Outgoing
 from streams.delivery import MAX_KEPT_BYTES, Delivery
 from streams.producer import Producer
@@ -85,10 +86,12 @@ class Broker:
 
     @staticmethod
     def named(value: bytes) -> str:
-        try:
-            return decode(Admitted, value).event.event_id
-        except ValueError:
-            return f"letter of {decode(DeadLetter, value).offset}"
+        for kind, name in ((Admitted, "{0.event.event_id}"), (Upload, "moved {0.event_id}")):
+            try:
+                return name.format(decode(kind, value))
+            except ValueError:
+                continue
+        return f"letter of {decode(DeadLetter, value).offset}"
 
     @property
     def letters(self) -> list[DeadLetter]:
@@ -351,7 +354,7 @@ async def test_an_output_that_is_too_large_becomes_a_dead_letter_of_its_input(ri
     (letter,) = rig.broker.letters
     assert letter.error == "Refused"
     assert "admitted message has" in letter.reason
-    assert decode(type(upload()), letter.value or b"").event_id == "event-1"
+    assert decode(Upload, letter.value or b"").event_id == "event-1"
 
 
 async def test_of_several_outputs_none_is_sent_if_one_is_too_large(rig_of: Callable[..., Rig]) -> None:
@@ -430,6 +433,39 @@ async def test_an_output_that_cannot_be_encoded_becomes_a_dead_letter(rig_of: Ca
     assert rig.fatal == []
     assert rig.log.of("acknowledged") == ["letter of 0", "event-1"]
     assert "cannot be encoded" in rig.broker.letters[0].reason
+
+
+# Partitions.
+
+
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads must lie where Kafka's own partitioner puts their key."""
+    monkeypatch.setitem(TOPICS, "uploads", UPLOADS._replace(placed=True))
+
+
+@pytest.mark.usefixtures("placed")
+async def test_a_message_that_lies_where_its_key_does_not_belong_is_moved_there(rig: Rig) -> None:
+    right = int(DefaultPartitioner()(b"publisher", list(range(PARTITIONS)), []))
+    value = encode(upload(0))
+    rig.put(value, partition=(right + 1) % PARTITIONS)
+    rig.put(encode(upload(1)), partition=right)
+    rig.start()
+    await rig.log.has("acked", 1)
+    assert [(topic, key) for topic, key, _ in rig.broker.lies] == [
+        ("p.uploads", b"publisher"),
+        ("p.admitted", b"publisher"),
+    ]
+    assert rig.broker.lies[0][2] == value
+    assert rig.acked == [0, 1]
+
+
+async def test_elsewhere_a_message_is_taken_wherever_it_lies(rig: Rig) -> None:
+    for partition in range(PARTITIONS):
+        rig.put(encode(upload(partition)), partition=partition)
+    rig.start()
+    await rig.log.has("acked", PARTITIONS - 1)
+    assert {topic for topic, _, _ in rig.broker.lies} == {"p.admitted"}
 
 
 # A broker that fails.

@@ -110,6 +110,32 @@ def test_a_row_of_a_later_schema_is_read(view: View[Provider]) -> None:
     assert view.rows == {"p1": provider()}
 
 
+def test_a_listener_is_told_of_every_change_and_of_nothing_else(view: View[Provider]) -> None:
+    view.apply(b"p1", encode(provider()))
+    told: list[tuple[object, ...]] = []
+    view.listen(lambda *change: told.append(change))
+    view.apply(b"p1", encode(provider(name="Other")))
+    view.apply(b"p1", b"{")
+    view.apply(b"p2", encode(provider("p2")))
+    view.apply(b"p1", None)
+    assert told == [
+        ("p1", provider(), provider(name="Other")),
+        ("p2", None, provider("p2")),
+        ("p1", provider(name="Other"), None),
+    ]
+
+
+def test_a_row_that_ships_is_there_until_another_is_sent_and_again_when_that_is_deleted(
+    registry: CollectorRegistry,
+) -> None:
+    view: View[Provider] = View(PROVIDERS, Metrics(registry), shipped={"p1": provider()})
+    assert view.rows == {"p1": provider()}
+    view.apply(b"p1", encode(provider(name="Other")))
+    assert view.rows == {"p1": provider(name="Other")}
+    view.apply(b"p1", None)
+    assert view.rows == {"p1": provider()}
+
+
 # Policies, as the worker views them.
 
 
