@@ -166,6 +166,9 @@ class Rung(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     at_points: Annotated[float, msgspec.Meta(gt=0)]
     days: Annotated[float | None, msgspec.Meta(description="how long it lasts; null: until it is lifted")] = None
     limits: Annotated[tuple[Id, ...], msgspec.Meta(description="of a limit: services and functions that are off")] = ()
+    label: Annotated[
+        str, msgspec.Meta(max_length=64, description="entity label on the publisher while it lasts; empty: none")
+    ] = "sanctioned"
 
 
 class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):

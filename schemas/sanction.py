@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from schemas.decision import PolicyRef
+from schemas.entity import EntityKind
 from schemas.message import Id, Message, Text, Utc
 
 #: The ladder, in the words of Art. 14: warn, limit functions, suspend updates, close the account.
@@ -50,6 +51,15 @@ class Standing(Message, kw_only=True, frozen=True):
     sanctions: tuple[Sanction, ...] = ()
 
 
+class LabelSet(Message, kw_only=True, frozen=True):
+    """A label that a ruling puts into the entity memory."""
+
+    kind: EntityKind
+    entity_id: Id
+    label: Id
+    expires_at: Utc | None = None
+
+
 class Ruling(Message, kw_only=True, frozen=True):
     """What a person ruled: on a decision, on a sanction, or on a complaint. It wins over agents."""
 
@@ -66,16 +76,22 @@ class Ruling(Message, kw_only=True, frozen=True):
     sanction_id: Id | None = None
     complaint_id: Id | None = None
     article: str = ""
+    labels: Annotated[tuple[LabelSet, ...], msgspec.Meta(max_length=20, description="for the entity memory")] = ()
 
     schema_rules = (
         {
             "anyOf": [
-                {"required": [name], "properties": {name: {"type": "string"}}}
-                for name in ("decision_id", "sanction_id", "complaint_id")
+                *(
+                    {"required": [name], "properties": {name: {"type": "string"}}}
+                    for name in ("decision_id", "sanction_id", "complaint_id")
+                ),
+                {"required": ["labels"], "properties": {"labels": {"minItems": 1}}},
             ]
         },
     )
 
     def __post_init__(self) -> None:
-        if not (self.decision_id or self.sanction_id or self.complaint_id):
-            raise ValueError("`decision_id`, `sanction_id` and `complaint_id` are all missing: on what is the ruling?")
+        if not (self.decision_id or self.sanction_id or self.complaint_id or self.labels):
+            raise ValueError(
+                "`decision_id`, `sanction_id`, `complaint_id` and `labels` are all missing: on what is the ruling?"
+            )

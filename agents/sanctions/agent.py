@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
+from agents.sanctions.labels import label_of, labels_of
 from agents.sanctions.ledger import Ledger
 from schemas.decision import Decision
-from schemas.sanction import Sanction, Standing
-from schemas.topics import DECISIONS, POLICIES, RULINGS, SANCTIONS, STANDINGS, Topic
+from schemas.sanction import Ruling, Standing
+from schemas.topics import DECISIONS, ENTITIES, POLICIES, RULINGS, SANCTIONS, STANDINGS, Topic
 from streams.agent import Agent, Assigned, Context, Incoming, Outgoing
 
 #: How far back other workers' rows are read after a restart, in seconds. What is older is in the view, which was read
@@ -19,7 +20,7 @@ ROWS_BACK_S = 3600.0
 
 
 class Sanctions(Agent):
-    """decisions, rulings → standings, sanctions."""
+    """decisions, rulings → standings, sanctions, entities."""
 
     name = "sanctions"
     inputs = (DECISIONS, RULINGS)
@@ -47,8 +48,16 @@ class Sanctions(Agent):
         """Take one decision or ruling."""
         if isinstance(message.value, Decision) and message.value.agent == self.name:
             return
-        for row in self._ledger.take(message.value, self.context.policy):
-            if isinstance(row, Sanction) and row.lifted_by is None:
+        policy = self.context.policy
+        if isinstance(message.value, Ruling):
+            for label in labels_of(message.value):
+                yield Outgoing(ENTITIES, label.label_id, label)
+        for row in self._ledger.take(message.value, policy):
+            if isinstance(row, Standing):
+                yield Outgoing(STANDINGS, row.publisher_id, row)
+                continue
+            if row.lifted_by is None:
                 self._begun.labels(row.level).inc()
-            topic = SANCTIONS if isinstance(row, Sanction) else STANDINGS
-            yield Outgoing(topic, row.publisher_id, row)
+            yield Outgoing(SANCTIONS, row.publisher_id, row)
+            if mark := label_of(row, policy):
+                yield Outgoing(ENTITIES, mark.label_id, mark)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import uuid4
 
 import typer
+from rich.markup import escape
+from rich.table import Table
 
 from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
 from streams.cli.state import read_row, send
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from schemas.policy import Policy
     from schemas.sanction import Sanction, Standing
     from streams.settings import Settings
+
+#: Decisions that are shown, newest; `--json` has all.
+SHOWN = 20
+MINUTE = "%Y-%m-%d %H:%MZ"
 
 sanctions = typer.Typer(no_args_is_help=True, help="Show what stands against publishers, and lift or reverse it.")
 
@@ -35,7 +41,7 @@ def show(
     broker: Broker = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a publisher's points as they are now, the decisions that cost them, and all sanctions with their ids.
+    """Show a publisher's points as they are now, its sanctions, and the decisions that they rest on.
 
     A publisher without points has no row, which is no error: it is shown with none.
     """
@@ -50,8 +56,9 @@ def show(
         row = {**msgspec.to_builtins(standing), "points": points}
         out.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False)
         return
-    out.print(f"publisher {publisher_id}: {points:g} points now, of {len(standing.entries)} decisions", markup=False)
-    _print(standing, now)
+    out.print(f"publisher {publisher_id}: {points:g} points now", markup=False)
+    _print_sanctions(standing, now)
+    _print_entries(standing)
 
 
 @sanctions.command("lift")
@@ -73,7 +80,7 @@ def lift(
     if known.lifted_by:
         raise typer.Exit(fail(f"sanction {sanction_id} was already lifted, by ruling {known.lifted_by}"))
     ruling = _rule(named, "lifted", publisher, reviewer, reason, sanction_id=sanction_id)
-    out.print(f"ruling {ruling} is sent: the {known.level} of publisher {publisher} ends", markup=False)
+    out.print(f"ruling {ruling} is sent: the {known.level} of publisher {publisher} ends", markup=False, soft_wrap=True)
 
 
 @sanctions.command("reverse")
@@ -90,7 +97,7 @@ def reverse(
     if decision_id in standing.reversed:
         raise typer.Exit(fail(f"decision {decision_id} was already reversed"))
     ruling = _rule(named, "reversed", publisher, reviewer, reason, decision_id=decision_id)
-    out.print(f"ruling {ruling} is sent: decision {decision_id} is reversed", markup=False)
+    out.print(f"ruling {ruling} is sent: decision {decision_id} is reversed", markup=False, soft_wrap=True)
     if decision_id not in {entry.decision_id for entry in standing.entries}:
         err.print(f"note: no points of publisher {publisher} rest on that decision", markup=False)
 
@@ -113,7 +120,16 @@ def _policy(named: Settings) -> Policy:
     return decode(Policy, row) if row else default_policy(named.policy)
 
 
-def _rule(named: Settings, outcome: Any, publisher: str, reviewer: str, reason: str, **about: str) -> str:
+def _rule(
+    named: Settings,
+    outcome: Literal["reversed", "lifted"],
+    publisher: str,
+    reviewer: str,
+    reason: str,
+    *,
+    decision_id: str | None = None,
+    sanction_id: str | None = None,
+) -> str:
     from schemas.sanction import Ruling
     from schemas.topics import RULINGS
 
@@ -124,41 +140,44 @@ def _rule(named: Settings, outcome: Any, publisher: str, reviewer: str, reason: 
         reviewer_id=reviewer,
         reason=reason,
         ruled_at=datetime.now(UTC),
-        **about,
+        decision_id=decision_id,
+        sanction_id=sanction_id,
     )
     run(send(named, [(RULINGS, ruling)]))
     return ruling.ruling_id
 
 
-def _print(standing: Standing, now: datetime) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
+def _print_sanctions(standing: Standing, now: datetime) -> None:
     if not standing.sanctions:
         out.print("no sanctions")
         return
-    table = Table("sanction", "level", "begins", "state", "points", "because")
+    table = Table("sanction", "level", "begins", "state", "points")
     table.columns[4].justify = "right"
     for one in reversed(standing.sanctions):
         level = f"{one.level} ({', '.join(one.limits)})" if one.limits else one.level
-        because = f"{one.because[0]}{f' and {len(one.because) - 1} more' if len(one.because) > 1 else ''}"
-        cells = (
-            one.sanction_id,
-            level,
-            f"{one.begins_at:%Y-%m-%d %H:%M}",
-            _state(one, now),
-            f"{one.points:g}",
-            because,
-        )
+        cells = (one.sanction_id, level, f"{one.begins_at:{MINUTE}}", _state(one, now), f"{one.points:g}")
         table.add_row(*map(escape, cells))
     out.print(table)
+
+
+def _print_entries(standing: Standing) -> None:
+    if not standing.entries:
+        return
+    table = Table("decision", "at", "reason", "points then", "reversed")
+    table.columns[3].justify = "right"
+    for entry in standing.entries[: -SHOWN - 1 : -1]:
+        back = "reversed" if entry.decision_id in standing.reversed else ""
+        table.add_row(escape(entry.decision_id), f"{entry.at:{MINUTE}}", escape(entry.code), f"{entry.points:g}", back)
+    out.print(table)
+    if len(standing.entries) > SHOWN:
+        out.print(f"and {len(standing.entries) - SHOWN} older decisions (--json has all)")
 
 
 def _state(sanction: Sanction, now: datetime) -> str:
     from agents.sanctions.ladder import in_force
 
     if sanction.lifted_at:
-        return f"lifted {sanction.lifted_at:%Y-%m-%d %H:%M}"
+        return f"lifted {sanction.lifted_at:{MINUTE}}"
     if sanction.until is None:
         return "in force until lifted"
-    return f"{'in force until' if in_force(sanction, now) else 'ended'} {sanction.until:%Y-%m-%d %H:%M}"
+    return f"{'in force until' if in_force(sanction, now) else 'ended'} {sanction.until:{MINUTE}}"

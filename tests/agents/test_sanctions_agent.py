@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 from agents.sanctions.agent import ROWS_BACK_S, Sanctions
 from schemas.message import Refused, encode
 from schemas.policy import Policy, Rung, SanctionsPolicy, default_policy
-from schemas.sanction import Ruling, Standing
-from schemas.topics import DECISIONS, POLICIES, RULINGS, STANDINGS
+from schemas.sanction import LabelSet, Ruling, Standing
+from schemas.topics import DECISIONS, ENTITIES, POLICIES, RULINGS, STANDINGS
 from streams.agent import Context, Incoming
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -49,7 +49,16 @@ def world(make):
 
 
 def sent(agent, message):
+    """What a message causes beside labels of the entity memory."""
+    return [row for row in everything(agent, message) if row[0] != ENTITIES.name]
+
+
+def everything(agent, message):
     return [(out.topic.name, out.key, out.value) for out in agent.handle(Incoming("a topic", 0, 0, message))]
+
+
+def labels(agent, message):
+    return [row for topic, _, row in everything(agent, message) if topic == ENTITIES.name]
 
 
 def hit(make, name, publisher="p-1", **changes):
@@ -156,3 +165,26 @@ def test_a_row_is_what_the_topic_promises(make, world):
     assert (topic, type(standing)) == (STANDINGS.name, Standing)
     world.put(STANDINGS, standing)
     assert world.views[STANDINGS.name].rows["p-1"] == standing
+
+
+def test_a_sanctioned_publisher_is_labelled_for_as_long_as_the_sanction_lasts(make, world):
+    agent = Sanctions(world.context)
+    (label,) = labels(agent, hit(make, "1"))
+    (sanction,) = agent._ledger.of("p-1").sanctions
+    assert (label.kind, label.entity_id, label.label) == ("publisher", "p-1", "sanctioned")
+    assert (label.set_by, label.expires_at) == (sanction.sanction_id, sanction.until)
+    (ended,) = labels(agent, ruling(make, "lifted", sanction_id=sanction.sanction_id))
+    assert (ended.label_id, ended.expires_at) == (label.label_id, make.at(60))
+
+
+def test_a_rung_may_set_no_label(make, world):
+    ladder = (Rung(level="suspend", at_points=1, label=""),)
+    world.put(POLICIES, Policy(name="default", version=2, sanctions=SanctionsPolicy(ladder=ladder)))
+    assert labels(Sanctions(world.context), hit(make, "1")) == []
+
+
+def test_a_ruling_sets_the_labels_that_it_names(make, world):
+    wanted = (LabelSet(kind="device", entity_id="d-1", label="banned", expires_at=make.at(99)),)
+    ((topic, key, label),) = everything(Sanctions(world.context), ruling(make, "upheld", labels=wanted))
+    assert (topic, key, label.set_by, label.reason) == ("entities", "device:d-1:banned", "r-1", "because")
+    assert (label.kind, label.entity_id, label.label, label.expires_at) == ("device", "d-1", "banned", make.at(99))

@@ -273,7 +273,7 @@ def test_a_lift_frees_what_came_after_it_and_was_taken_before(make):
 
 
 def test_an_upheld_decision_and_a_ruling_on_a_complaint_change_nothing(make):
-    ledger, said = taking(POLICY, hit(make, "0"))
+    ledger, _ = taking(POLICY, hit(make, "0"))
     upheld = [ruling(make, "upheld", decision_id="d-0"), ruling(make, "upheld", sanction_id="no such")]
     complaints = [ruling(make, outcome, complaint_id="k-1") for outcome in ("upheld", "reversed", "lifted")]
     for each in upheld + complaints:
@@ -319,7 +319,7 @@ def test_a_decision_that_comes_late_replaces_what_followed_without_it(make):
 
 
 def test_what_was_ordered_stands_under_a_new_policy_and_the_next_entry_is_judged_by_it(make):
-    ledger, said = taking(POLICY, hit(make, "0", code="SYNTH-NONCOMPLIANT"), hit(make, "1", code="SYNTH-NONCOMPLIANT"))
+    ledger, _ = taking(POLICY, *(hit(make, name, code="SYNTH-NONCOMPLIANT") for name in ("0", "1")))
     (warning,) = ledger.of("p-1").sanctions
     strict = replace(
         POLICY, version=2, sanctions=SanctionsPolicy(ladder=(Rung(level="suspend", at_points=2.0, days=1.0),))
