@@ -50,7 +50,7 @@ class PermitPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     forms: Annotated[
         dict[Id, str],
         msgspec.Meta(description="kind → regular expression of its number; a kind without one is not checked"),
-    ] = msgspec.field(default_factory=lambda: {"audio-video": r"\d{7}"})
+    ] = msgspec.field(default_factory=lambda: {"audio-video": "[0-9]{7}"})
     news_kind: Annotated[str, msgspec.Meta(max_length=64, description="permit that news needs; empty: none")] = "news"
     news_sources: Annotated[
         tuple[str, ...], msgspec.Meta(description="sources that reposted news may name; empty: any")
@@ -164,7 +164,10 @@ class Rung(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
     level: SanctionLevel
     at_points: Annotated[float, msgspec.Meta(gt=0)]
-    days: Annotated[float | None, msgspec.Meta(description="how long it lasts; null: until it is lifted")] = None
+    days: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None,
+        msgspec.Meta(description="how long it lasts; null: until it is lifted"),
+    ] = None
     limits: Annotated[tuple[Id, ...], msgspec.Meta(description="of a limit: services and functions that are off")] = ()
     label: Annotated[
         str, msgspec.Meta(max_length=64, description="entity label on the publisher while it lasts; empty: none")
@@ -175,7 +178,7 @@ class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
     """What follows for publishers (Provisions, Art. 14). The figures are the platform's own; no rule states any."""
 
     points: Annotated[
-        dict[Code, float],
+        dict[Code, Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]],
         msgspec.Meta(description="reason code → points; a code without one costs none"),
     ] = msgspec.field(
         default_factory=lambda: {
@@ -184,7 +187,7 @@ class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
             "SYNTH-NONCOMPLIANT": 1.0,
         }
     )
-    half_life_days: Annotated[float, msgspec.Meta(gt=0, description="points halve in so many days")] = 90.0
+    half_life_days: Annotated[float, msgspec.Meta(gt=0, le=36_500, description="points halve in so many days")] = 90.0
     ladder: tuple[Rung, ...] = (
         Rung(level="warn", at_points=1.0),
         Rung(level="limit", at_points=5.0, days=7.0, limits=("live",)),

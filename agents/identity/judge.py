@@ -94,7 +94,7 @@ def _publisher(publisher: Publisher | None, rules: IdentityPolicy, now: datetime
         if number.form == "invalid":
             code = {"id_number": "ID-NUMBER-FORM", "organisation_code": "ID-ORG-FORM", "mobile": "ID-MOBILE-FORM"}
             said = Evidence(text=f"the {number.kind.replace('_', ' ')} on file")
-            yield hold(ground(code.get(number.kind, "ID-NUMBER-FORM"), score=0.0, evidence=[said]), "identified")
+            yield hold(ground(code.get(number.kind, "ID-DOCUMENT-FORM"), score=0.0, evidence=[said]), "identified")
     if rules.require_number:
         wanted = (
             {"organisation_code"} if publisher.kind == "organisation" else {"id_number", "mobile", "passport", "permit"}

@@ -77,7 +77,10 @@ class Standings:
 
     def _label_changed(self, _: str, former: EntityLabel | None, new: EntityLabel | None) -> None:
         if former:
-            self._labels[former.kind, former.entity_id].pop(former.label_id, None)
+            entity = (former.kind, former.entity_id)
+            self._labels[entity].pop(former.label_id, None)
+            if not self._labels[entity]:
+                del self._labels[entity]
         if new:
             self._labels[new.kind, new.entity_id][new.label_id] = new
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
-from agents.sanctions.labels import label_of, labels_of
+from agents.sanctions.labels import labels_of, labels_of_standing
 from agents.sanctions.ledger import Ledger
 from schemas.decision import Decision
 from schemas.sanction import Ruling, Standing
@@ -52,12 +52,15 @@ class Sanctions(Agent):
         if isinstance(message.value, Ruling):
             for label in labels_of(message.value):
                 yield Outgoing(ENTITIES, label.label_id, label)
-        for row in self._ledger.take(message.value, policy):
+        rows = self._ledger.take(message.value, policy)
+        for row in rows:
             if isinstance(row, Standing):
                 yield Outgoing(STANDINGS, row.publisher_id, row)
-                continue
-            if row.lifted_by is None:
-                self._begun.labels(row.level).inc()
-            yield Outgoing(SANCTIONS, row.publisher_id, row)
-            if mark := label_of(row, policy):
+            else:
+                if row.lifted_by is None:
+                    self._begun.labels(row.level).inc()
+                yield Outgoing(SANCTIONS, row.publisher_id, row)
+        if any(not isinstance(row, Standing) for row in rows):
+            standing = self._ledger.of(message.value.publisher_id)
+            for mark in labels_of_standing(standing, policy, self.context.clock()):
                 yield Outgoing(ENTITIES, mark.label_id, mark)

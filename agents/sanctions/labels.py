@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
+from agents.sanctions.ladder import in_force
 from schemas.entity import EntityLabel, label_id
 from schemas.policy import Policy
-from schemas.sanction import Ruling, Sanction
+from schemas.sanction import Ruling, Sanction, Standing
 
 
-def label_of(sanction: Sanction, policy: Policy) -> EntityLabel | None:
-    """The label on a sanctioned publisher, for as long as the sanction lasts; a lifted one ends it."""
-    label = next((rung.label for rung in policy.sanctions.ladder if rung.level == sanction.level), "")
-    if not label:
-        return None
-    return EntityLabel(
-        label_id=label_id("publisher", sanction.publisher_id, label),
-        kind="publisher",
-        entity_id=sanction.publisher_id,
-        label=label,
-        reason=f"sanction: {sanction.level}",
-        set_by=sanction.sanction_id,
-        set_at=sanction.begins_at,
-        expires_at=sanction.lifted_at or sanction.until,
-    )
+def labels_of_standing(standing: Standing, policy: Policy, now: datetime) -> Iterator[EntityLabel]:
+    """Each label that the ladder sets on the publisher, until the last of the sanctions that set it ends; one that
+    nothing sets any more ends now."""
+    by_label: dict[str, list[Sanction]] = {}
+    names = {rung.level: rung.label for rung in policy.sanctions.ladder}
+    for sanction in standing.sanctions:
+        if name := names.get(sanction.level):
+            by_label.setdefault(name, []).append(sanction)
+    for name in dict.fromkeys(filter(None, names.values())):
+        standing_now = [sanction for sanction in by_label.get(name, ()) if in_force(sanction, now)]
+        ends = [sanction.lifted_at or sanction.until for sanction in standing_now]
+        last = max(standing_now, key=lambda sanction: sanction.begins_at, default=None)
+        yield EntityLabel(
+            label_id=label_id("publisher", standing.publisher_id, name),
+            kind="publisher",
+            entity_id=standing.publisher_id,
+            label=name,
+            reason=f"sanction: {last.level}" if last else "no sanction is in force",
+            set_by=last.sanction_id if last else "sanctions",
+            set_at=now,
+            expires_at=now if last is None else None if None in ends else max(end for end in ends if end),
+        )
 
 
 def labels_of(ruling: Ruling) -> Iterator[EntityLabel]:

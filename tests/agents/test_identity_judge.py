@@ -362,10 +362,10 @@ def test_every_swap_of_unequal_neighbours_in_an_id_number_is_refused(id_refused,
 
 
 def test_a_swap_of_digits_ten_places_apart_is_beyond_the_checksum_of_id_numbers(id_refused):
-    body = DISTRICT + "19900101" + "230"
+    body = DISTRICT + "19900102" + "230"
     number = body + stdnum.cn.ric.calc_check_digit(body + "0")
-    far = swapped(number, 6, 16)  # 1990 becomes 0990: a date, if an unlikely one
-    near = swapped(number, 6, 15)
+    far = swapped(number, 3, 13)  # another district, and a day earlier
+    near = swapped(number, 3, 12)
     assert [id_refused(each) for each in (number, far, near)] == [False, False, True]
 
 

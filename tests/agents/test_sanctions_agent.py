@@ -188,3 +188,16 @@ def test_a_ruling_sets_the_labels_that_it_names(make, world):
     ((topic, key, label),) = everything(Sanctions(world.context), ruling(make, "upheld", labels=wanted))
     assert (topic, key, label.set_by, label.reason) == ("entities", "device:d-1:banned", "r-1", "because")
     assert (label.kind, label.entity_id, label.label, label.expires_at) == ("device", "d-1", "banned", make.at(99))
+
+
+def test_lifting_a_warning_leaves_the_label_of_a_suspension(make, world):
+    ladder = (Rung(level="warn", at_points=1), Rung(level="suspend", at_points=12, days=30))
+    world.put(POLICIES, Policy(name="default", version=2, sanctions=SanctionsPolicy(ladder=ladder)))
+    agent = Sanctions(world.context)
+    sent(agent, hit(make, "1", decided_at=make.at(-20)))
+    (label,) = labels(agent, hit(make, "2", decided_at=make.at(-10)))
+    warning, suspension = agent._ledger.of("p-1").sanctions
+    assert (warning.level, suspension.level) == ("warn", "suspend")
+    assert label.expires_at is None, "the warning has no end"
+    (after,) = labels(agent, ruling(make, "lifted", sanction_id=warning.sanction_id, ruled_at=make.at(-5)))
+    assert (after.set_by, after.expires_at) == (suspension.sanction_id, suspension.until)

@@ -13,6 +13,8 @@ Suite(
         "review": "tests.bench.judging:review",
         "rumor": "tests.bench.judging:rumor",
         "judge": "tests.bench.judging:judge",
+        "registry": "tests.bench.registry:measure",
+        "sanctions": "tests.bench.sanctions:measure",
         "complaints": "tests.bench.complaints:measure",
         "start": "tests.bench.start:measure",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,12 @@ from hypothesis import settings as hypothesis_settings
 sys.path.insert(0, str(Path(__file__).parent))
 
 from reference_verifier import ReferenceVerifier
+from running_registrar import Clock, Running, only_publishers
 
+from agents.identity.breaker import Breaker
+from agents.identity.digests import rotate
+from agents.identity.registrar import Registrar
+from agents.identity.verifier import HttpVerifier
 from deploy.embedded import EmbeddedBroker, free_port
 from streams.settings import Settings, load
 
@@ -58,3 +64,39 @@ async def verifier():
     """A verifier over HTTP on loopback, to be scripted."""
     async with ReferenceVerifier() as server:
         yield server
+
+
+@pytest.fixture
+async def start(on_broker, verifier):
+    """Starts a registrar, with the reference verifier unless told otherwise; it asks again only when told to."""
+    running = []
+
+    async def begin(*, verified=True, **options):
+        settings = on_broker(
+            **{"registrar_retry_s": 3600.0, "verifier_url": verifier.url if verified else ""} | options
+        )
+        await only_publishers(settings)
+        clock = Clock()
+
+        async def at_once(_):
+            pass
+
+        asked = HttpVerifier(verifier.url, sleep=at_once, breaker=Breaker(failures=10**6)) if verified else None
+        registrar = Registrar(settings, asked, clock)
+        await registrar.start()
+        running.append(registrar)
+        one = Running(registrar, settings, clock)
+        while (await one.get("/readyz"))[0] != 200:
+            await asyncio.sleep(0.02)
+        return one
+
+    yield begin
+    for registrar in running:
+        await registrar.stop()
+
+
+@pytest.fixture
+def keys(tmp_path):
+    path = tmp_path / "keys.json"
+    rotate(path, "2026-01")
+    return path

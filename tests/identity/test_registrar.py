@@ -5,116 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from running_registrar import NUMBER, OTHER, PERSON
 
-from agents.identity.breaker import Breaker
-from agents.identity.digests import Digester, KeyFile, rotate
+from agents.identity.digests import Digester, KeyFile
 from agents.identity.registrar import Registrar
-from agents.identity.verifier import HttpVerifier
-from schemas.message import decode
 from schemas.registry import Publisher
 from schemas.topics import PUBLISHERS
-from streams.client import Client, Feed
+from streams.client import Client
 from streams.settings import SettingsError
-
-
-def with_check(digits):
-    """A made-up ID number with its check digit by GB 11643: weights 2^(17-i) mod 11."""
-    total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(digits))
-    return digits + "10X98765432"[total % 11]
-
-
-#: The published example of GB 11643, and made-up others.
-NUMBER, OTHER, UNBORN = "11010519491231002X", with_check("11010519900307003"), with_check("11010520991231002")
-PERSON = {"kind": "person", "numbers": {"id_number": NUMBER}}
-
-
-class Clock:
-    def __init__(self):
-        self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def __call__(self):
-        return self.now
-
-
-class Running:
-    """A registrar that runs, and how a platform talks to it."""
-
-    def __init__(self, registrar, settings, clock):
-        self.registrar, self.settings, self.clock = registrar, settings, clock
-        self.base = f"http://127.0.0.1:{registrar.port}"
-        self.headers = {}
-
-    async def put(self, publisher_id, body=PERSON, *, data=None):
-        async with aiohttp.ClientSession(headers=self.headers) as session:
-            options = {"data": data} if data is not None else {"json": body}
-            async with session.put(f"{self.base}/publishers/{publisher_id}", **options) as response:
-                return response.status, await response.json()
-
-    async def get(self, path):
-        async with aiohttp.ClientSession() as session, session.get(self.base + path) as response:
-            return response.status, await response.text()
-
-    async def rows(self):
-        """Every row that was sent, in order."""
-        found = []
-        async with Feed(self.settings, [PUBLISHERS], from_beginning=True) as feed:
-            while not await feed.at_end():
-                found += [decode(Publisher, record.value) for record in await feed.read(0.2)]
-        return found
-
-    async def again(self):
-        """The verifier is asked again for all that wait."""
-        await self.registrar.waiting.ask_all()
-
-
-async def only_publishers(settings):
-    """Of the topics only this one: a registrar needs no other."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
-    await admin.start()
-    try:
-        if settings.topic_prefix + PUBLISHERS.name not in await admin.list_topics():
-            await admin.create_topics([NewTopic(settings.topic_prefix + PUBLISHERS.name, 1, 1)])
-    finally:
-        await admin.close()
-
-
-@pytest.fixture
-async def start(on_broker, verifier):
-    """Starts a registrar, with the reference verifier unless told otherwise; it asks again only when told to."""
-    running = []
-
-    async def begin(*, verified=True, **options):
-        settings = on_broker(
-            **{"registrar_retry_s": 3600.0, "verifier_url": verifier.url if verified else ""} | options
-        )
-        await only_publishers(settings)
-        clock = Clock()
-
-        async def at_once(_):
-            pass
-
-        asked = HttpVerifier(verifier.url, sleep=at_once, breaker=Breaker(failures=10**6)) if verified else None
-        registrar = Registrar(settings, asked, clock)
-        await registrar.start()
-        running.append(registrar)
-        one = Running(registrar, settings, clock)
-        while (await one.get("/readyz"))[0] != 200:
-            await asyncio.sleep(0.02)
-        return one
-
-    yield begin
-    for registrar in running:
-        await registrar.stop()
-
-
-@pytest.fixture
-def keys(tmp_path):
-    path = tmp_path / "keys.json"
-    rotate(path, "2026-01")
-    return path
 
 
 async def test_who_is_verified_has_a_row_that_says_so(start, verifier, keys):
@@ -234,64 +133,6 @@ async def test_only_so_many_wait_and_the_next_is_told_so(start, verifier):
     assert {row.publisher_id for row in await one.rows()} == {"p-1"}
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "reason"),
-    [
-        (PERSON | {"numbers": {"id_number": "110105194912310021"}}, "numbers.id_number", "fails the check of GB 11643"),
-        (
-            PERSON | {"numbers": {"id_number": UNBORN}},
-            "numbers.id_number",
-            "birth date lies in the future",
-        ),
-        (PERSON | {"numbers": {"mobile": "13800"}}, "numbers.mobile", "no number of that country"),
-        (PERSON | {"numbers": {"id_number": 110105194912}}, "numbers", "Expected `str`, got `int`"),
-        (PERSON | {"numbers": {"110105194912": "x"}}, "numbers", "a word or a field that is not known"),
-        (PERSON | {"110105194912": "x"}, "", "a word or a field that is not known"),
-        (PERSON | {"x - at `$.110105194912`": "x"}, "", "a word or a field that is not known"),
-        (PERSON | {"kind": "110105194912"}, "kind", "a word or a field that is not known"),
-        ({"kind": "person"}, "numbers", "missing required field"),
-        (PERSON | {"numbers": {"id_number": "1" * 41}}, "numbers", "length <= 40"),
-        (PERSON | {"devices": ["ab", NUMBER]}, "devices", "it holds an identity number"),
-        (
-            PERSON | {"agreement": {"version": NUMBER[-9:], "accepted_at": "2026-02-01T00:00:00Z"}},
-            "agreement.version",
-            "it holds an identity number",
-        ),
-        (PERSON | {"consent": {"reference": "c"}}, "consent.given_at", "missing required field"),
-    ],
-)
-async def test_what_is_wrong_is_said_with_its_field_and_without_its_value(start, body, field, reason):
-    one = await start(verified=False)
-    status, said = await one.put("p-1", body)
-    assert (status, said["field"]) == (400, field)
-    assert reason in said["reason"]
-    assert "110105" not in str(said)
-    assert await one.rows() == []
-
-
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 5000, b"11010519491231002", b'{"kind": "person"'])
-async def test_what_is_not_json_is_refused(start, data):
-    one = await start(verified=False)
-    status, said = await one.put("p-1", data=data)
-    assert status == 400
-    assert "110105" not in str(said)
-
-
-async def test_an_id_that_is_a_number_is_refused(start):
-    one = await start(verified=False)
-    status, said = await one.put(NUMBER)
-    assert (status, said["field"]) == (400, "publisher_id")
-    status, said = await one.put("13800138000", PERSON | {"numbers": {"mobile": "+86 138 0013 8000"}})
-    assert (status, said["field"]) == (400, "publisher_id")
-
-
-async def test_a_verifier_that_answers_with_the_number_does_not_bring_it_in(start, verifier):
-    verifier.extra["p-1"] = {"reference": f"ref-{NUMBER}"}
-    one = await start()
-    assert (await one.put("p-1"))[0] == 200
-    assert (await one.rows())[0].verification == ""
-
-
 async def test_the_registry_may_lie_on_disk(start, verifier, tmp_path):
     one = await start(state_dir=tmp_path / "state")
     await one.put("p-1")
@@ -300,12 +141,6 @@ async def test_the_registry_may_lie_on_disk(start, verifier, tmp_path):
     verifier.always = "500"
     assert (await one.put("p-1"))[0] == 202
     assert [row.verified_at for row in await one.rows()] == [one.clock.now, one.clock.now]
-
-
-async def test_a_body_that_is_too_large_is_not_read(start):
-    one = await start(verified=False)
-    async with aiohttp.ClientSession() as session, session.put(f"{one.base}/publishers/p", data=b" " * 70_000) as got:
-        assert got.status == 413
 
 
 async def test_a_token_is_asked_for_where_one_is_set(start):

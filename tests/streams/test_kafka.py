@@ -35,9 +35,10 @@ from streams.views import View, Views
 
 @pytest.fixture
 async def settings(on_broker: Callable[..., Settings]) -> Settings:
-    """Beside the broker, with every topic there."""
+    """Beside the broker, with a few topics."""
     settings = on_broker()
-    await create_topics(settings)
+    for topic in (UPLOADS, ADMITTED, PROVIDERS, DECISIONS):
+        await add(settings, topic.name, topic.partitions)
     return settings
 
 
@@ -195,13 +196,16 @@ def numbers(messages: list[Admitted]) -> list[int]:
     return [int(message.event.event_id.removeprefix("event-")) for message in messages]
 
 
-async def test_only_what_is_young_enough_is_read_back(settings: Settings) -> None:
+async def test_only_what_is_young_enough_is_read_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     # The embedded broker goes by the time at which a message arrived.
     await put(settings, 0, 1)
     await put(settings, 10, partition=1)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.05)
+    between = time()
+    await asyncio.sleep(0.05)
     await put(settings, 2, 3)
-    assert numbers(await read_back(settings, {ADMITTED: 0.4}, {})) == [2, 3]
+    monkeypatch.setattr("streams.kafka.time", lambda: between + 100)
+    assert numbers(await read_back(settings, {ADMITTED: 100.0}, {})) == [2, 3]
     assert sorted(numbers(await read_back(settings, {ADMITTED: 3600.0}, {}))) == [0, 1, 2, 3, 10]
 
 

@@ -77,7 +77,6 @@ async def test_two_items_are_read_side_by_side(pool: Pool, titled: Callable[[str
 
 
 ENDS = {
-    "hang": ("EXTRACT-TIMEOUT", "longer than 2 s"),
     "deaf": ("EXTRACT-TIMEOUT", "longer than 2 s"),
     "exit 3": ("EXTRACT-CRASHED", "exit code 3"),
     "segfault": ("EXTRACT-CRASHED", "exit code -11"),

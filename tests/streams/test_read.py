@@ -677,7 +677,7 @@ def test_a_seed_that_is_not_mutated_is_read(tmp_path: Path, seeds: Seeds) -> Non
         assert isinstance(reading_or_failure(path), Reading), suffix
 
 
-@pytest.mark.parametrize("value", [0, 1, 2, 255])
+@pytest.mark.parametrize("value", [1, 255])
 def test_an_index_that_lies_about_the_sound_gives_a_reading_or_a_reason(
     tmp_path: Path, seeds: Seeds, value: int
 ) -> None:

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from prometheus_client.parser import text_string_to_metric_families
 from trial_agents import Defective, Echo, Judge, Patient, upload
 
@@ -28,7 +29,7 @@ from schemas.policy import default_policy
 from schemas.topics import ADMITTED, DEADLETTERS, PARTITIONS, POLICIES, UPLOADS
 from streams.agent import Agent
 from streams.client import Client, Feed
-from streams.kafka import KafkaUnusable, create_topics
+from streams.kafka import KafkaUnusable
 from streams.settings import Settings, SettingsError, load
 from streams.worker import EXIT_DEFECT, EXIT_SLOW_STOP, Worker, run
 
@@ -46,7 +47,11 @@ class Bench:
     @classmethod
     @asynccontextmanager
     async def beside(cls, settings: Settings) -> AsyncIterator[Bench]:
-        await create_topics(settings)
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker)
+        await admin.start()
+        topics = (UPLOADS, ADMITTED, DEADLETTERS, POLICIES)
+        await admin.create_topics([NewTopic(settings.topic_prefix + t.name, t.partitions, 1) for t in topics])
+        await admin.close()
         async with Client(settings) as client, Feed(settings, [ADMITTED, DEADLETTERS]) as feed:
             yield cls(settings, client, feed)
 
@@ -96,38 +101,42 @@ async def probe(worker: Worker, path: str) -> tuple[int, Any]:
         return answer.status, text if path == "/metrics" else json.loads(text)
 
 
-async def ready(worker: Worker) -> None:
-    async with asyncio.timeout(30):
-        while (await probe(worker, "/readyz"))[0] != 200:
-            await asyncio.sleep(0.02)
-
-
 # One worker that runs, for all that does not end it.
 
 
+class Start(NamedTuple):
+    """What a worker said of itself before it was ready, and what its agents were told."""
+
+    problems: set[str]
+    lives: set[int]
+
+
 @pytest.fixture(scope="module")
-async def running(broker: EmbeddedBroker) -> AsyncIterator[tuple[Bench, Worker]]:
-    settings = load(
-        broker=broker.address,
-        topic_prefix="running.",
-        group_prefix="running",
-        session_timeout_s=2.0,
-        fetch_max_wait_s=0.05,
-        http_port=0,
-    )
-    async with Bench.beside(settings) as bench:
-        with pytest.MonkeyPatch.context() as patched:
-            run_by(patched, Echo, Judge)
-            worker = Worker(settings)
-        await worker.start()
-        await ready(worker)
-        yield bench, worker
-        await worker.stop()
+async def running() -> AsyncIterator[tuple[Bench, Worker, Start]]:
+    with EmbeddedBroker(free_port()) as broker, pytest.MonkeyPatch.context() as patched:
+        settings = load(broker=broker.address, session_timeout_s=2.0, fetch_max_wait_s=0.05, http_port=0)
+        run_by(patched, Echo, Judge)
+        worker = Worker(settings)
+        patched.undo()
+        async with Bench.beside(settings) as bench:
+            starting = asyncio.create_task(worker.start())
+            start = Start(set(), set())
+            async with asyncio.timeout(30):
+                while not worker.health.port:
+                    await asyncio.sleep(0)
+                while (answer := await probe(worker, "/readyz"))[0] == 503:
+                    assert answer[1]["ready"] is False
+                    start.problems.update(answer[1]["problems"])
+                    start.lives.add((await probe(worker, "/livez"))[0])
+                    await asyncio.sleep(0.01)
+            await starting
+            yield bench, worker, start
+            await worker.stop()
 
 
 @pytest.fixture
-def bench_and_worker(running: tuple[Bench, Worker]) -> tuple[Bench, Worker]:
-    bench, worker = running
+def bench_and_worker(running: tuple[Bench, Worker, Start]) -> tuple[Bench, Worker]:
+    bench, worker, _ = running
     bench.admitted.clear()
     bench.letters.clear()
     return bench, worker
@@ -162,7 +171,7 @@ async def test_bad_messages_go_to_the_dead_letters_and_the_good_ones_after_them_
     assert Counter(letter.agent for letter in bench.letters) == {"echo": 5, "judge": 5}
     mine = [letter for letter in bench.letters if letter.agent == "echo"]
     assert [letter.value for letter in mine] == [*bad, encode(upload(1, publisher_id="publisher-1", title="fail"))]
-    assert {letter.topic for letter in mine} == {"running.uploads"}
+    assert {letter.topic for letter in mine} == {"uploads"}
     assert [letter.offset for letter in mine] == list(range(mine[0].offset, mine[0].offset + 5))
     assert mine[-1].error == "RuntimeError"
 
@@ -231,24 +240,10 @@ def test_settings_decide_which_agents_run() -> None:
 # Beginning.
 
 
-async def test_it_is_not_ready_before_it_has_its_partitions(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_by(monkeypatch, Judge)
-    worker = Worker(bench.settings)
-    starting = asyncio.create_task(worker.start())
-    seen: set[str] = set()
-    async with asyncio.timeout(30):
-        while not worker.health.port:
-            await asyncio.sleep(0)
-        while (answer := await probe(worker, "/readyz"))[0] == 503:
-            assert (await probe(worker, "/livez"))[0] == 200
-            assert answer[1]["ready"] is False
-            seen |= set(answer[1]["problems"])
-            await asyncio.sleep(0.01)
-    await starting
-    assert "judge: no partitions assigned" in seen
-    await worker.stop()
-    (judge,) = worker._agents
-    assert judge.calls == ["start", "stop"]  # type: ignore[attr-defined]
+async def test_it_is_alive_but_not_ready_before_it_has_its_partitions(running: tuple[Bench, Worker, Start]) -> None:
+    _, _, start = running
+    assert {"echo: no partitions assigned", "judge: no partitions assigned"} <= start.problems
+    assert start.lives == {200}
 
 
 async def until_it_ends(settings: Settings) -> None:
@@ -322,68 +317,59 @@ async def test_what_it_began_is_finished_and_committed_when_it_stops(
     assert bench.numbers == dict.fromkeys(range(160), 1)
 
 
-async def test_a_stop_waits_for_the_slowest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stop_waits_for_the_slowest_until_its_grace_is_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, ended: list[tuple[int, str]]
+) -> None:
     run_by(monkeypatch, Patient)
-    worker = Worker(bench.settings)
+    worker = Worker(bench.settings.model_copy(update={"shutdown_grace_s": 0.5}))
     await worker.start()
     (patient,) = worker._agents
     assert isinstance(patient, Patient)
     await bench.submit(1)
     await asyncio.wait_for(patient.begun.wait(), 30)
     stopping = asyncio.create_task(worker.stop())
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.1)
     assert not stopping.done()
-    patient.let.set()
+    assert ended == []
+    await bench.until(lambda: bool(ended))
+    assert ended == [(EXIT_SLOW_STOP, "what had begun was not finished in time")]
+    assert bench.admitted == []
+    patient.let.set()  # in earnest, the process would have ended
     await asyncio.wait_for(stopping, 30)
     await bench.until(lambda: len(bench.admitted) == 1)
 
 
-async def test_a_stop_that_takes_longer_than_its_grace_ends_the_process(
+async def test_a_stop_calls_off_its_own_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, ended: list[tuple[int, str]]
 ) -> None:
-    run_by(monkeypatch, Patient)
-    worker = Worker(bench.settings.model_copy(update={"shutdown_grace_s": 0.1}))
-    await worker.start()
-    (patient,) = worker._agents
-    assert isinstance(patient, Patient)
-    await bench.submit(1)
-    await asyncio.wait_for(patient.begun.wait(), 30)
-    stopping = asyncio.create_task(worker.stop())
-    await bench.until(lambda: bool(ended))
-    assert ended == [(EXIT_SLOW_STOP, "what had begun was not finished in time")]
-    assert bench.admitted == []
-    patient.let.set()
-    await asyncio.wait_for(stopping, 30)
+    run_by(monkeypatch, Judge)
+    worker = Worker(bench.settings.model_copy(update={"shutdown_grace_s": 0.2}))
+    (judge,) = worker._agents
+    await worker.stop()
+    await asyncio.sleep(0.3)
+    assert ended == []
+    assert judge.calls == ["stop"]  # type: ignore[attr-defined]
 
 
 async def test_a_defect_ends_the_process(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, ended: list[tuple[int, str]]
 ) -> None:
-    run_by(monkeypatch, Defective)
-    worker = Worker(bench.settings)
-    await worker.start()
-    await bench.until(lambda: bool(ended))
-    await worker.stop()
-    assert {code for code, _ in ended} == {EXIT_DEFECT}
-    assert "a defect" in ended[0][1]
-
-
-async def test_state_that_cannot_be_read_any_more_ends_the_process(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, ended: list[tuple[int, str]]
-) -> None:
-    run_by(monkeypatch, Judge)
+    run_by(monkeypatch, Defective, Judge)
     worker = Worker(bench.settings)
 
     def fail(*_: object) -> None:
-        raise RuntimeError("a defect")
+        raise RuntimeError("cannot apply")
 
     monkeypatch.setattr(worker._views.by_topic[POLICIES.name], "apply", fail)
     await worker.start()
+    await bench.until(lambda: any("delivery failed" in why for _, why in ended))
     await bench.client.send(POLICIES, default_policy())
-    await bench.until(lambda: bool(ended))
+    await bench.until(lambda: any("reading state failed" in why for _, why in ended))
     await worker.stop()
-    assert ended[0][0] == EXIT_DEFECT
-    assert "reading state failed" in ended[0][1]
+    assert {code for code, _ in ended} == {EXIT_DEFECT}
+    assert {repr(RuntimeError("a defect")), repr(RuntimeError("cannot apply"))} == {
+        why.partition(": ")[2] for _, why in ended if "crashed" not in why
+    }
 
 
 class Outside:
