@@ -45,7 +45,9 @@ def refusal(topic: str, value: Any) -> Refused | None:
 def agree(topic: str, value: Any, what: str) -> None:
     refused = refusal(topic, value)
     # JSON Schema cannot compare two fields, nor say that a list rises.
-    if refused and any(rule in refused.reason for rule in ("`review.nudity_takedown` lies below", "`ladder` must rise")):
+    if refused and any(
+        rule in refused.reason for rule in ("`review.nudity_takedown` lies below", "`ladder` must rise")
+    ):
         return
     errors = [f"{error.json_path}: {error.message[:200]}" for error in validator(topic).iter_errors(value)]
     assert bool(errors) == bool(refused), f"{what}: JSON Schema says {errors}, decode says {refused}"
