@@ -45,8 +45,8 @@ class Join:
         #: stream → the segment from which on it is cut.
         self._cut: OrderedDict[str, int] = OrderedDict()
         self._held: OrderedDict[tuple[str, str], None] = OrderedDict()
-        #: Stream orders that a restart found to be missing.
-        self._owed: list[Takedown] = []
+        #: What a restart found on the topic, oldest first: their streams may not have been ordered to stop.
+        self._restored: list[Decision] = []
 
     def restore(self, messages: Iterable[object]) -> None:
         """Begin from what the topics hold: decisions, verdicts and takedowns, in any order. Nothing follows from it
@@ -73,18 +73,18 @@ class Join:
         for event_id, item in self._items.items():
             if item.verdict and {d.decision_id for d in item.decisions.values()} <= set(item.verdict.decisions):
                 del self._open[event_id]
-        taken = [decision for item in self._items.values() for decision in item.decisions.values()]
-        for decision in sorted(taken, key=lambda decision: decision.decided_at):
-            self._owed.extend(self._stream_order(decision))
+        noted = [decision for item in self._items.values() for decision in item.decisions.values()]
+        self._restored = sorted(noted, key=lambda decision: decision.decided_at)
 
     def take(self, decision: Decision, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
         """What follows from one decision; nothing if it was taken before."""
+        yield from self._owed(policy)
         if decision.event_id not in self._items and decision.agent not in policy.verdict.agents:
             return  # about an item long answered (a complaint): its order is all that is needed
         item = self._note(decision)
         if item is None:
             return
-        for order in self._stream_order(decision) if decision.agent in policy.verdict.agents else ():
+        for order in self._stream_order(decision, policy):
             yield order
             if order.kind == "cut_stream":
                 yield from self._after_cut(decision.stream_id, policy, now)
@@ -94,8 +94,7 @@ class Join:
     def due(self, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
         """Answers for items that are complete and unanswered (after a restart), or past their deadline; and what
         streams are owed since a restart."""
-        owed, self._owed = self._owed, []
-        yield from owed
+        yield from self._owed(policy)
         for event_id, item in list(self._open.items()):
             if not item.decisions.keys() & set(policy.verdict.agents):
                 del self._items[event_id], self._open[event_id]  # read back without the decisions it is about
@@ -105,6 +104,12 @@ class Join:
             if is_final(item.decisions, policy) or now - item.opened_at >= timedelta(seconds=limit):
                 yield from self._answer(event_id, item, policy, now)
         self._forget(now)
+
+    def _owed(self, policy: Policy) -> Iterator[Takedown]:
+        """What streams are owed since a restart."""
+        restored, self._restored = self._restored, []
+        for decision in restored:
+            yield from self._stream_order(decision, policy)
 
     def _note(self, decision: Decision) -> Item | None:
         item = self._items.get(decision.event_id)
@@ -135,10 +140,10 @@ class Join:
         since = self._cut.get(decision.stream_id or "")
         return since is not None and decision.seq is not None and decision.seq > since
 
-    def _stream_order(self, decision: Decision) -> Iterator[Takedown]:
-        """A takedown on a segment stops its stream, once."""
+    def _stream_order(self, decision: Decision, policy: Policy) -> Iterator[Takedown]:
+        """A takedown on a segment stops its stream, once; of an agent that items do not wait for, not."""
         stream, stop = decision.stream_id, decision.stop
-        if stream is None or stop is None:
+        if stream is None or stop is None or decision.agent not in policy.verdict.agents:
             return
         if removes([decision]):
             if stream not in self._cut:

@@ -517,6 +517,39 @@ def test_a_verdict_on_an_item_that_is_not_known_any_more_is_passed_over(make, dr
     assert driver.due(at=1000) == []
 
 
+# Agents that items do not wait for (complaints): they come after the answer
+
+
+def complaint(make, *stop, event=None):
+    return make.decision("complaints", "takedown", "COMPLAINT-WEIGHT", stop=stop, event=event, decided_at=make.at(30))
+
+
+def test_a_complaint_about_an_item_that_is_not_known_any_more_gives_no_verdict(make, driver):
+    assert driver.take(complaint(make, "hold", "reviewed"), at=30) == []
+    driver.restore(complaint(make, "hold", "reviewed"))
+    assert driver.due(at=1000) == []
+
+
+def test_a_complaint_that_holds_an_item_changes_its_answer(make, driver, four):
+    driver.take(*four())
+    (verdict,) = driver.take(complaint(make, "hold", "reviewed"), at=30)
+    assert (verdict.verdict, verdict.until, verdict.replaces) == ("hold", "reviewed", driver.verdicts[0].verdict_id)
+
+
+@pytest.mark.parametrize("stop", [("hold", "reviewed"), ("remove", "forever")])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_complaint_about_a_segment_stops_that_segment_and_not_its_stream(make, driver, four, stop, restarted):
+    event = make.segment(0)
+    driver.take(*four(event))
+    if restarted:
+        driver.restore(*four(event), *driver.said, complaint(make, *stop, event=event))
+        assert [verdict.verdict for verdict in driver.due(at=31)] == ["hold" if stop[0] == "hold" else "block"]
+    else:
+        driver.take(complaint(make, *stop, event=event), at=30)
+    assert answers(driver.take(*four(make.segment(1)), at=32)) == ["publish"]
+    assert driver.orders == []
+
+
 # Forgetting
 
 
