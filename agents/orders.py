@@ -16,13 +16,14 @@ def outgoing(decision: Decision, policy: Policy) -> Iterator[Outgoing]:
 
     A segment's takedown is not ordered here: it concerns the stream, once, and the verdict agent, which sees all of a
     stream's decisions, orders it. Of an agent that items do not wait for (complaints, about what was published) it
-    concerns that segment alone, and is.
+    concerns that segment alone, and is. What is held until it is reviewed goes to the reviewers as well (complaints ask
+    them before they hold).
     """
     yield Outgoing(DECISIONS, decision.publisher_id, decision)
-    of_stream = decision.stream_id is not None and decision.agent in policy.verdict.agents
-    if decision.action == "takedown" and decision.stop and not of_stream:
+    waited_for = decision.agent in policy.verdict.agents
+    if decision.action == "takedown" and decision.stop and not (decision.stream_id and waited_for):
         yield Outgoing(TAKEDOWNS, decision.content_id, takedown(decision))
-    if decision.action == "review":
+    if decision.action == "review" or (decision.stop and decision.stop.until == "reviewed" and waited_for):
         yield Outgoing(REVIEWS, decision.content_id, _review(decision))
     if decision.label and decision.action in ("label", "takedown"):
         yield Outgoing(LABELS, decision.content_id, _label(decision, policy))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.common import Broker, HttpPort, fail, out, run, settings
+from streams.cli.console import Broker, HttpPort, fail, out, run, settings
 from streams.cli.pipeline import until_stopped
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from uuid import uuid4
 import typer
 from rich.table import Table
 
-from streams.cli.common import EXIT_BLOCKED, EXIT_HELD, EXIT_NO_ANSWER, AsJson, Broker, err, fail, out, run, settings
+from streams.cli.console import EXIT_BLOCKED, EXIT_HELD, EXIT_NO_ANSWER, AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
     from schemas.event import Segment, Upload

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import typer
 
-from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
+from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
     from agents.complaints.report import Line, Summary

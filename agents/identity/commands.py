@@ -18,7 +18,7 @@ from agents.identity.enrol import facts
 from schemas.message import Refused, decode, encode
 from schemas.registry import Acceptance, Consent, Feature, NumberKind, Publisher, RealName
 from schemas.topics import FEATURES, PUBLISHERS
-from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
+from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
 from streams.cli.state import print_row, read_row, send
 
 if TYPE_CHECKING:

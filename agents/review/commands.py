@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import typer
 
-from streams.cli.common import Broker, fail, out, run, settings
+from streams.cli.console import Broker, fail, out, run, settings
 from streams.cli.state import send
 
 hashbank = typer.Typer(no_args_is_help=True, help="Ban media by what it shows.")

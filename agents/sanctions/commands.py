@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
+from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
 from streams.cli.state import read_row, send
 
 if TYPE_CHECKING:

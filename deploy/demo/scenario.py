@@ -193,7 +193,7 @@ def cases(media: DemoMedia, folder: Path) -> Sequence[Case]:
                 Step("hold", media.zero_bytes, codes=("EXTRACT-EMPTY",)),
                 Step("hold", media.truncated_mov, codes=("EXTRACT-BROKEN",)),
             ),
-            {"takedowns": 3},
+            {"takedowns": 3, "reviews": 3},
         ),
         Case(
             12,

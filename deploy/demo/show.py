@@ -20,7 +20,7 @@ from deploy.demo.runner import Result, Runner
 from deploy.demo.scenario import Seen
 from deploy.embedded import BrokerError, EmbeddedBroker, free_port
 from deploy.submit import COLOURS
-from streams.cli.common import err, fail, out, run, settings
+from streams.cli.console import err, fail, out, run, settings
 from streams.cli.pipeline import until_stopped
 from streams.kafka import create_topics
 from streams.settings import Settings

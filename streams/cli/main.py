@@ -7,7 +7,7 @@ import sys
 import typer
 
 from streams.cli import pipeline, state, topics, watch
-from streams.cli.common import fail
+from streams.cli.console import fail
 from streams.kafka import KafkaUnusable
 from streams.registered import installed
 from streams.settings import SettingsError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.common import Broker, HttpPort, err, run, settings
+from streams.cli.console import Broker, HttpPort, err, run, settings
 
 if TYPE_CHECKING:
     from streams.settings import Settings

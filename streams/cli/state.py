@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.common import AsJson, Broker, err, fail, out, run, settings
+from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
     from schemas.message import Message

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from schemas.topics import TOPICS
-from streams.cli.common import AsJson, Broker, out, run, settings
+from streams.cli.console import AsJson, Broker, out, run, settings
 
 topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics.")
 

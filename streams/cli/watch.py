@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from streams.cli.common import AsJson, Broker, fail, out, run, settings
+from streams.cli.console import AsJson, Broker, fail, out, run, settings
 
 #: A stranger's words must not command the terminal: control characters (JSON escapes only some of them), and halves of
 #: surrogate pairs, which no terminal takes.

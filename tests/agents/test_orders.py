@@ -39,7 +39,7 @@ def ordered(make):
         ("review", None, None, ["decisions", "reviews"]),
         ("review", None, 0, ["decisions", "reviews"]),
         ("takedown", ("remove", "forever"), None, ["decisions", "takedowns"]),
-        ("takedown", ("hold", "reviewed"), None, ["decisions", "takedowns"]),
+        ("takedown", ("hold", "reviewed"), None, ["decisions", "takedowns", "reviews"]),
         ("takedown", ("hold", "labelled"), 2, ["decisions", "takedowns", "labels"]),
     ],
 )

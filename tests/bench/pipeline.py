@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from deploy.demo.media import DemoMedia, make_media
 from deploy.demo.runner import Runner
 from deploy.demo.scenario import state
 from deploy.demo.segments import cut_segments
 from schemas.message import decode
-from schemas.topics import VERDICTS
+from schemas.policy import Policy, default_policy
+from schemas.topics import POLICIES, VERDICTS
 from schemas.verdict import Verdict
 from streams.client import Client, Feed, new_event, stored
 from streams.kafka import create_topics
@@ -52,8 +54,16 @@ def _percentiles(name: str, unit: str, seconds: list[float]) -> Iterator[Row]:
         yield Row(f"{name}.p{percent}", float(np.percentile(seconds, percent)), unit, len(seconds))
 
 
+def _without_sanctions() -> Policy:
+    """Round after round the same publisher is stopped for the same reasons, and would soon be suspended."""
+    policy = default_policy()
+    return replace(policy, version=policy.version + 1, sanctions=replace(policy.sanctions, ladder=()))
+
+
 async def _uploads(settings: Settings, media: DemoMedia, work: Path, rounds: int) -> list[float]:
     seconds: list[float] = []
+    async with Client(settings) as client:
+        await client.send(POLICIES, _without_sanctions())
     for number in range(rounds + 1):
         results = await Runner(settings, media, work, lambda seen: None).run(CASES)
         if faults := [f"case {result.case.number}: {fault}" for result in results for fault in result.faults]:

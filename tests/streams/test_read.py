@@ -581,17 +581,6 @@ def test_the_same_playlist_is_followed_by_a_reader_that_allows_it(tmp_path: Path
     assert server.asked  # type: ignore[attr-defined]
 
 
-def test_a_movie_whose_data_lies_in_another_file_does_not_open_it(tmp_path: Path, mp4: Path) -> None:
-    # Data references of QuickTime name other files; FFmpeg would follow them only with enable_drefs.
-    content = mp4.read_bytes()
-    own = b"url \x00\x00\x00\x01"
-    assert own in content
-    path = tmp_path / "reference.mp4"
-    path.write_bytes(content.replace(own, b"url \x00\x00\x00\x00"))
-    recorder, _ = recorded(path)
-    assert recorder.greys == pytest.approx([grey_at(0), grey_at(1), grey_at(2)], abs=3)
-
-
 # Anything at all.
 
 

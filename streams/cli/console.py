@@ -1,4 +1,4 @@
-"""What the commands share: options, consoles, settings, and how they fail."""
+"""The console: what every command says and how, its options, settings and exit codes."""
 
 from __future__ import annotations
 
