@@ -68,7 +68,7 @@ def process(command: list[str], cwd: Path | None = None, **settings: str) -> Ite
 
 @contextmanager
 def worker(settings: Settings, *agents: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`veristream worker` as it is installed, ready; in a folder of its own, since Faust makes folders where it is."""
+    """`veristream worker` as it is installed, ready; in a folder of its own, away from anybody's veristream.toml."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("veristream")), "worker", "--http-port", str(port)]
     if agents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,11 @@ def test_detectors_are_registered_under_their_own_names() -> None:
     found = installed("veristream.detectors", ())
     assert {"pdq", "blank", "container"} <= set(found)
     assert all(kind.name == name for name, kind in found.items())
+
+
+@pytest.mark.parametrize("value", ["no.such.module:Thing", "streams.agent:NoSuchThing"])
+def test_a_registered_one_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    broken = EntryPoint("broken", value, "veristream.agents")
+    monkeypatch.setattr("streams.registered.entry_points", lambda group: [broken])
+    with pytest.raises(SettingsError, match=f"broken .{value}. cannot be loaded"):
+        installed("veristream.agents", ())

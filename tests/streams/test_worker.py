@@ -31,7 +31,7 @@ from streams.agent import Agent
 from streams.client import Client, Feed
 from streams.kafka import KafkaUnusable
 from streams.settings import Settings, SettingsError, load
-from streams.worker import EXIT_DEFECT, EXIT_SLOW_STOP, Worker, run
+from streams.worker import EXIT_DEFECT, EXIT_SLOW_STOP, Worker, end_hard, run
 
 
 class Bench:
@@ -230,6 +230,14 @@ async def test_metrics_count_what_went_through(bench_and_worker: tuple[Bench, Wo
     assert value("process_resident_memory_bytes") > 0
 
 
+async def test_the_broker_holds_back_an_empty_answer_no_longer_than_the_settings_say(
+    bench_and_worker: tuple[Bench, Worker],
+) -> None:
+    # Faust writes a second and a half into the call, which on the embedded broker every hop would take.
+    for app in bench_and_worker[1]._apps.values():
+        assert app.consumer._thread._consumer._fetch_max_wait_ms == 50
+
+
 def test_settings_decide_which_agents_run() -> None:
     worker = Worker(load(agents="verdict,identity"))
     assert [agent.name for agent in worker._agents] == ["verdict", "identity"]
@@ -370,6 +378,16 @@ async def test_a_defect_ends_the_process(
     assert {repr(RuntimeError("a defect")), repr(RuntimeError("cannot apply"))} == {
         why.partition(": ")[2] for _, why in ended if "crashed" not in why
     }
+
+
+def test_to_end_hard_is_to_run_nothing_more(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("streams.worker.os._exit", codes.append)
+    monkeypatch.setattr("streams.worker.logging.shutdown", lambda: None)
+    end_hard(EXIT_DEFECT, "a defect")
+    assert codes == [EXIT_DEFECT]
+    assert "a defect" in caplog.text
+    assert len({0, 1, 2, EXIT_DEFECT, EXIT_SLOW_STOP}) == 5
 
 
 class Outside:
