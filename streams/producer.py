@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas.message import Refused, encode
-from schemas.topics import DEADLETTERS
+from schemas.topics import DEADLETTERS, TOPICS
 from streams.agent import Outgoing
 from streams.metrics import Metrics
 
@@ -44,6 +44,7 @@ class Producer:
         self._max_message_bytes = max_message_bytes
         self._metrics = metrics
         self._sent: list[tuple[_Wire, Awaitable[Any] | None]] = []
+        self._counters = {name: metrics.messages_out.labels(agent, name) for name in TOPICS}
 
     async def send(self, outputs: Iterable[Outgoing], *, flush: bool = True) -> None:
         """Hand outputs to the broker, all or none of this call; with `flush`, wait for their acknowledgements.
@@ -91,7 +92,7 @@ class Producer:
             for wire, acknowledgement in self._sent:
                 if acknowledgement is None or not await self._acknowledged(wire, acknowledgement):
                     break
-                self._metrics.messages_out.labels(self._agent, wire.name).inc()
+                self._counters[wire.name].inc()
                 done += 1
             again = [wire for wire, _ in self._sent[done:]]
             self._sent = []
@@ -102,8 +103,13 @@ class Producer:
                 self._sent = [(wire, await self._try(wire)) for wire in again]
 
     async def _acknowledged(self, wire: _Wire, acknowledgement: Awaitable[Any]) -> bool:
+        future = asyncio.ensure_future(acknowledgement)
         try:
-            await asyncio.wait_for(asyncio.ensure_future(acknowledgement), ACK_TIMEOUT_S)
+            # Of a batch the first is waited for; the others are then mostly there, and need no timer.
+            if future.done():
+                future.result()
+            else:
+                await asyncio.wait_for(future, ACK_TIMEOUT_S)
         except Exception as error:
             log.warning("%s: %s was not acknowledged, sending again: %r", self._agent, wire.topic, error)
             return False

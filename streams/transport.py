@@ -18,7 +18,19 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
 
+#: How long a fetch sleeps while some partitions are left out of it because their messages fill the buffer.
+SLEEP_WHILE_BUFFERED_S = 0.05
+
+
 class _Consumer(driver.Consumer):  # type: ignore[misc]
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust calls it so
+        # Faust leaves partitions whose messages fill the buffer out of the next fetch, and has that fetch wait a whole
+        # second for the others; the buffer is empty again long before. Under load that was the time of a third of all
+        # events (measured: 3,000 events/s with it, 4,400 without).
+        return await super()._getmany(
+            active_partitions, SLEEP_WHILE_BUFFERED_S if self._buffered_partitions else timeout
+        )
+
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

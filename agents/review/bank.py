@@ -23,7 +23,7 @@ class Match(NamedTuple):
 
 
 class HashBank:
-    """The bank's frames as one array of (frames, 4) 64-bit words; looked up by XOR and population count."""
+    """The bank's frames as four columns of 64-bit words; looked up by XOR and population count."""
 
     def __init__(self, entries: Iterable[HashEntry], *, min_quality: int = 0, now: datetime | None = None) -> None:
         kept = [entry for entry in entries if not (now and entry.expires_at and entry.expires_at <= now)]
@@ -31,7 +31,8 @@ class HashBank:
         #: When an entry expires next: from then on the bank has to be made again.
         self.stale_at = min((entry.expires_at for entry in kept if entry.expires_at), default=None)
         self._rows = rows
-        self._words = _words([frame.pdq for _, frame in rows])
+        # Columns, each contiguous: a sum over rows of four is eight times slower.
+        self._columns = [np.ascontiguousarray(column) for column in _words([frame.pdq for _, frame in rows]).T]
         self.files: Mapping[str, HashEntry] = {entry.sha256: entry for entry in kept if entry.sha256}
 
     def __len__(self) -> int:
@@ -48,7 +49,9 @@ class HashBank:
             return []
         found = []
         for frame, words in zip(usable, _words([frame.pdq for frame in usable]), strict=True):
-            distances = np.bitwise_count(self._words ^ words).sum(axis=1, dtype=np.uint16)
+            distances = np.zeros(len(self._rows), dtype=np.uint16)
+            for column, word in zip(self._columns, words, strict=True):
+                distances += np.bitwise_count(column ^ word)
             best = int(distances.argmin())
             if distances[best] <= max_distance:
                 entry, banned = self._rows[best]

@@ -51,17 +51,17 @@ class RumorList:
                 continue  # a tag names a subject, it claims nothing
             text = normalised(raw)
             for rumor, claim, wanted in self._claims:
-                score = similarity(wanted, text)
+                score = similarity(wanted, text, threshold)
                 former = best.get(rumor.rumor_id)
                 if score >= threshold and (former is None or score > former.score):
                     best[rumor.rumor_id] = RumorMatch(rumor, claim, field, score)
         return sorted(best.values(), key=lambda match: -match.score)
 
 
-def similarity(claim: str, text: str) -> float:
-    """How well the best part of the text matches the claim, 0 to 1 (both normalised).
+def similarity(claim: str, text: str, at_least: float = 0.0) -> float:
+    """How well the best part of the text matches the claim, 0 to 1 (both normalised); 0 if below `at_least`.
 
     A text shorter than the claim is compared as a whole: aligned within the claim, a single word would match it.
     """
-    score = fuzz.partial_ratio(claim, text) if len(text) >= len(claim) else fuzz.ratio(claim, text)
-    return score / 100.0
+    compare = fuzz.partial_ratio if len(text) >= len(claim) else fuzz.ratio
+    return compare(claim, text, score_cutoff=at_least * 100.0) / 100.0

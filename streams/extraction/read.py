@@ -149,6 +149,8 @@ def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits:
         for stream, want in ((video, panel.want("wants_frames")), (audio, panel.want("wants_sound")))
         if stream is not None and want
     ]
+    for stream in wanted:
+        stream.thread_type = "NONE"  # processes × threads = cores: two decoders on two threads each cost a fifth more
     for frame in _decoded(container, wanted or [video or audio]):
         try:
             sampler.take(frame)
@@ -268,7 +270,9 @@ class _Sampler:
         # and what the second shows must not pass unseen.
         if self._sampled_s <= at_s < self._sampled_s + self._limits.sample_interval_s:
             return
-        self._sampled_s = at_s
+        # On a grid: counted from the last sample, the steps would grow by the frame that each comes late.
+        step = self._limits.sample_interval_s
+        self._sampled_s = at_s // step * step if step else at_s
         scale = min(1.0, FRAME_SIDE / max(frame.width, frame.height))
         small = frame.reformat(
             width=max(1, round(frame.width * scale)),
