@@ -18,6 +18,9 @@ from streams.settings import Settings
 
 #: A dead letter holds its message in base64 with the reason around it: room for that beside any input.
 DEADLETTER_BYTES = 8 * 2**20
+#: What a broker counts besides a message's value: its key and the frame around the batch. Without the room, the largest
+#: message that passes here would be refused there, again and again.
+FRAME_BYTES = 64 * 2**10
 
 
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
@@ -29,7 +32,7 @@ class KafkaUnusable(RuntimeError):
 
 def config_of(topic: Topic, max_message_bytes: int) -> dict[str, str]:
     """The broker-side configuration of a topic."""
-    size = DEADLETTER_BYTES if topic is DEADLETTERS else max_message_bytes
+    size = DEADLETTER_BYTES if topic is DEADLETTERS else max_message_bytes + FRAME_BYTES
     config = {"max.message.bytes": str(size)}
     if topic.retention_days is None:
         return config | {"cleanup.policy": "compact"}

@@ -241,7 +241,7 @@ class _Sampler:
         self._panel = panel
         self._limits = limits
         self._start_s = start_s
-        self._sampled_s = float("-inf")
+        self._sampled_s = self._shown_s = float("-inf")
         self._batch: list[Frame] = []
         self._form: tuple[Any, ...] | None = None
         self._resampler: AudioResampler | None = None
@@ -266,9 +266,10 @@ class _Sampler:
     def _picture(self, frame: av.VideoFrame, at_s: float) -> None:
         if frame.width * frame.height > self._limits.max_pixels:  # a stream may grow after its header
             raise ExtractFailure("EXTRACT-LIMIT", f"its picture grows to {frame.width} × {frame.height} px")
-        # A time before the last sample's is sampled too: in two recordings put one after the other it begins anew,
+        # A time before the last picture's is sampled too: in two recordings put one after the other it begins anew,
         # and what the second shows must not pass unseen.
-        if self._sampled_s <= at_s < self._sampled_s + self._limits.sample_interval_s:
+        back, self._shown_s = at_s < self._shown_s, at_s
+        if not back and at_s < self._sampled_s + self._limits.sample_interval_s:
             return
         # On a grid: counted from the last sample, the steps would grow by the frame that each comes late.
         step = self._limits.sample_interval_s

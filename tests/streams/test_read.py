@@ -466,6 +466,12 @@ def test_the_second_of_two_recordings_in_one_file_is_seen_too(tmp_path: Path) ->
     assert reading.media.sound_s == pytest.approx(6.0, abs=0.1)
 
 
+def test_the_second_of_two_recordings_is_seen_though_both_are_shorter_than_the_interval(tmp_path: Path) -> None:
+    path = clip(tmp_path / "twice.ts", seconds=0.8)
+    path.write_bytes(path.read_bytes() * 2)
+    assert len(recorded(path)[0].frames) == 2
+
+
 def test_sound_that_changes_its_rate_and_channels_is_heard_to_its_end(tmp_path: Path) -> None:
     stereo = clip(tmp_path / "stereo.ts")
     mono = clip(tmp_path / "mono.ts", rate=44_100, layout="mono")
