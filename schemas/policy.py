@@ -174,6 +174,21 @@ class Rung(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     ] = "sanctioned"
 
 
+class LabelRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A label that the entity memory gets when a decision rests on a reason."""
+
+    code: Code
+    kind: Literal["publisher", "stream"] = "publisher"
+    label: Id
+    days: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=36_500)] | None, msgspec.Meta(description="null: for good")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.code not in CATALOGUE:
+            raise ValueError(f"`code` {self.code!r} is not a reason code")
+
+
 class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What follows for publishers (Provisions, Art. 14). The figures are the platform's own; no rule states any."""
 
@@ -190,10 +205,13 @@ class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
     half_life_days: Annotated[float, msgspec.Meta(gt=0, le=36_500, description="points halve in so many days")] = 90.0
     ladder: tuple[Rung, ...] = (
         Rung(level="warn", at_points=1.0),
-        Rung(level="limit", at_points=5.0, days=7.0, limits=("live",)),
+        Rung(level="limit", at_points=5.0, days=7.0, limits=("live", "comments", "links")),
         Rung(level="suspend", at_points=12.0, days=30.0),
         Rung(level="close", at_points=24.0),
     )
+    labels: Annotated[
+        tuple[LabelRule, ...], msgspec.Meta(description="labels for the entity memory, by the reasons of decisions")
+    ] = (LabelRule(code="RUMOR-FAKE-NEWS", label="fake-news", days=90.0),)
 
     def __post_init__(self) -> None:
         for code in self.points:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from prometheus_client import Counter
 
-from agents.sanctions.labels import labels_of, labels_of_standing
+from agents.sanctions.labels import labels_by_rule, labels_of, labels_of_standing
 from agents.sanctions.ledger import Ledger
 from schemas.decision import Decision
 from schemas.sanction import Ruling, Standing
@@ -49,9 +49,9 @@ class Sanctions(Agent):
         if isinstance(message.value, Decision) and message.value.agent == self.name:
             return
         policy = self.context.policy
-        if isinstance(message.value, Ruling):
-            for label in labels_of(message.value):
-                yield Outgoing(ENTITIES, label.label_id, label)
+        told = labels_of(message.value) if isinstance(message.value, Ruling) else labels_by_rule(message.value, policy)
+        for label in told:
+            yield Outgoing(ENTITIES, label.label_id, label)
         rows = self._ledger.take(message.value, policy)
         for row in rows:
             if isinstance(row, Standing):

@@ -1,11 +1,12 @@
-"""What sanctions and rulings put into the entity memory. Pure."""
+"""What sanctions, rulings and the policy's rules put into the entity memory. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.sanctions.ladder import in_force
+from schemas.decision import Decision
 from schemas.entity import EntityLabel, label_id
 from schemas.policy import Policy
 from schemas.sanction import Ruling, Sanction, Standing
@@ -48,3 +49,21 @@ def labels_of(ruling: Ruling) -> Iterator[EntityLabel]:
             set_at=ruling.ruled_at,
             expires_at=wanted.expires_at,
         )
+
+
+def labels_by_rule(decision: Decision, policy: Policy) -> Iterator[EntityLabel]:
+    """The labels that the policy's rules set for a decision's reasons; the same decision always sets the same."""
+    codes = {reason.code for reason in decision.reasons}
+    for rule in policy.sanctions.labels:
+        entity = decision.publisher_id if rule.kind == "publisher" else decision.stream_id
+        if rule.code in codes and entity is not None:
+            yield EntityLabel(
+                label_id=label_id(rule.kind, entity, rule.label),
+                kind=rule.kind,
+                entity_id=entity,
+                label=rule.label,
+                reason=f"{rule.code} on {decision.content_id}",
+                set_by=decision.decision_id,
+                set_at=decision.decided_at,
+                expires_at=None if rule.days is None else decision.decided_at + timedelta(days=rule.days),
+            )

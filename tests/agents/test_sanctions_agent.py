@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from prometheus_client import CollectorRegistry
 
 from agents.sanctions.agent import ROWS_BACK_S, Sanctions
 from schemas.message import Refused, encode
-from schemas.policy import Policy, Rung, SanctionsPolicy, default_policy
+from schemas.policy import LabelRule, Policy, Rung, SanctionsPolicy, default_policy
 from schemas.sanction import LabelSet, Ruling, Standing
 from schemas.topics import DECISIONS, ENTITIES, POLICIES, RULINGS, STANDINGS
 from streams.agent import Context, Incoming
@@ -201,3 +203,24 @@ def test_lifting_a_warning_leaves_the_label_of_a_suspension(make, world):
     assert label.expires_at is None, "the warning has no end"
     (after,) = labels(agent, ruling(make, "lifted", sanction_id=warning.sanction_id, ruled_at=make.at(-5)))
     assert (after.set_by, after.expires_at) == (suspension.sanction_id, suspension.until)
+
+
+def test_a_rule_of_the_policy_labels_who_a_decision_is_about(make, world):
+    decision = make.decision("rumor", "takedown", "RUMOR-FAKE-NEWS", event=make.segment(3))
+    rules = (
+        LabelRule(code="RUMOR-FAKE-NEWS", label="fake-news", days=1),
+        LabelRule(code="RUMOR-FAKE-NEWS", label="watched", kind="stream"),
+        LabelRule(code="REVIEW-HASH", label="other"),
+    )
+    policy = SanctionsPolicy(points={}, labels=rules)
+    world.put(POLICIES, Policy(name="default", version=2, sanctions=policy))
+    one, other = labels(Sanctions(world.context), decision)
+    assert (one.label_id, one.set_by) == ("publisher:p-1:fake-news", decision.decision_id)
+    assert one.expires_at == decision.decided_at + timedelta(days=1)
+    assert (other.label_id, other.expires_at) == ("stream:s-1:watched", None)
+
+
+def test_a_rule_sets_nothing_on_a_stream_where_there_is_none(make, world):
+    rules = (LabelRule(code="RUMOR-FAKE-NEWS", label="watched", kind="stream"),)
+    world.put(POLICIES, Policy(name="default", version=2, sanctions=SanctionsPolicy(points={}, labels=rules)))
+    assert labels(Sanctions(world.context), make.decision("rumor", "takedown", "RUMOR-FAKE-NEWS")) == []
