@@ -144,8 +144,8 @@ def test_points_halve_with_each_half_life(make):
     [
         (1, "warn", None, ()),
         (4.9, "warn", None, ()),
-        (5, "limit", 7, ("live",)),
-        (11.8, "limit", 7, ("live",)),
+        (5, "limit", 7, ("live", "comments", "links")),
+        (11.8, "limit", 7, ("live", "comments", "links")),
         (12, "suspend", 30, ()),
         (23.7, "suspend", 30, ()),
         (24, "close", None, ()),
