@@ -78,7 +78,7 @@ def test_show_gives_points_sanctions_and_decisions(console, standing):
     code, (head, sanctions, entries) = console("show", "p-1")
     assert (code, head) == (0, "publisher p-1: 12 points now")
     assert list(sanctions.columns[0].cells) == [s.sanction_id for s in reversed(standing.sanctions)]
-    assert list(sanctions.columns[1].cells) == ["suspend", "limit (live)"]
+    assert list(sanctions.columns[1].cells) == ["suspend", "limit (live, comments, links)"]
     assert all(state.startswith("in force until 2") for state in sanctions.columns[3].cells)
     assert list(entries.columns[0].cells) == ["d-1", "d-0"]
 
