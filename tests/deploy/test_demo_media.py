@@ -204,7 +204,10 @@ def test_only_missing_files_are_made(tmp_path: Path, media: DemoMedia) -> None:
     made: list[str] = []
     again = make_media(tmp_path, made.append)
     assert made == ["labelled.mp4"]
-    assert again.labelled.read_bytes() == media.labelled.read_bytes()
+    # Not byte for byte: on a busy machine the encoded bytes were once seen to differ between two runs.
+    with av.open(str(again.labelled)) as one, av.open(str(media.labelled)) as other:
+        assert (one.metadata, one.duration) == (other.metadata, other.duration)
+        assert sum(1 for _ in one.decode(video=0)) == sum(1 for _ in other.decode(video=0)) > 0
 
 
 def test_a_run_that_fails_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
