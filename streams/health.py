@@ -10,7 +10,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 
 class Health:
-    """Answers probes. `problems` says, in words, why the worker is not ready; an empty list means that it is."""
+    """Answers probes. `problems` says, in words, why it is not ready; an empty list means that it is."""
 
     def __init__(self, registry: CollectorRegistry, problems: Callable[[], list[str]]) -> None:
         self._registry = registry
@@ -18,12 +18,14 @@ class Health:
         self._runner: web.AppRunner | None = None
         self.port = 0
 
+    def routes(self) -> list[web.RouteDef]:
+        """The three routes, for a service that has others beside them."""
+        return [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
+
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises OSError when the port is taken."""
         app = web.Application()
-        app.add_routes(
-            [web.get("/livez", self._livez), web.get("/readyz", self._readyz), web.get("/metrics", self._metrics)]
-        )
+        app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, host, port)

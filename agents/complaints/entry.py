@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from agents.complaints import page
 from agents.complaints.case import TEXTS
@@ -26,6 +25,7 @@ from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
 from schemas.event import Media
 from schemas.message import Id, Message, Refused, convert, decode
 from schemas.policy import Policy
+from streams.health import Health
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,8 @@ class Entry:
         admit: Admit = everyone,
     ) -> None:
         self._settings, self._send, self._digest, self._receipts = settings, send, digest, receipts
-        self._policy, self._registry, self._problems, self._admit = policy, registry, problems, admit
+        self._policy, self._admit = policy, admit
+        self._health = Health(registry, problems)
         self._complainants = Buckets(settings.complaints_rate)
         self._peers = Buckets(settings.complaints_peer_rate)
         self._waiting = 0
@@ -108,9 +109,7 @@ class Entry:
                 web.post("/complaints", self._post),
                 web.options("/complaints", self._preflight),
                 web.get("/complaints/{receipt}", self._get),
-                web.get("/livez", self._livez),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics),
+                *self._health.routes(),
             ]
         )
         return app
@@ -178,16 +177,6 @@ class Entry:
 
     async def _preflight(self, _: web.Request) -> web.Response:
         return web.Response(status=204)
-
-    async def _livez(self, _: web.Request) -> web.Response:
-        return _json({"alive": True})
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        problems = self._problems()
-        return _json({"ready": not problems, "problems": problems}, 503 if problems else 200)
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     @web.middleware
     async def _errors(

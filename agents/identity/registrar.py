@@ -21,7 +21,6 @@ from weakref import WeakValueDictionary
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from agents.identity.digests import Digester, KeyFile, KeyFileError
 from agents.identity.enrolment import Enrolment, answered, pending, read, row
@@ -31,6 +30,7 @@ from schemas.message import Refused, encode
 from schemas.registry import Publisher
 from schemas.topics import PUBLISHERS
 from streams.client import Client
+from streams.health import Health
 from streams.metrics import Metrics
 from streams.settings import Settings, SettingsError
 from streams.views import View, Views
@@ -64,7 +64,7 @@ class Registrar:
         self._verifier_name = settings.verifier or urlsplit(settings.verifier_url).hostname or ""
         self.waiting = Waiting(verifier, settings.registrar_queue, self._settle) if verifier else None
         registry = CollectorRegistry()
-        self._registry = registry
+        self._health = Health(registry, self._problems)
         self._outcomes = Counter(
             "veristream_registrations", "Publishers that were sent to the registrar", ["outcome"], registry=registry
         )
@@ -96,14 +96,7 @@ class Registrar:
         await self._client.__aenter__()
         await self._views.start()
         app = web.Application(client_max_size=LARGEST_BODY, middlewares=[_quiet])
-        app.add_routes(
-            [
-                web.put("/publishers/{publisher_id}", self._put),
-                web.get("/livez", self._livez),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics),
-            ]
-        )
+        app.add_routes([web.put("/publishers/{publisher_id}", self._put), *self._health.routes()])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=self._settings.shutdown_grace_s)
         await self._runner.setup()
         where = self._settings.registrar_host, self._settings.registrar_port
@@ -196,15 +189,8 @@ class Registrar:
         self._outcomes.labels(outcome).inc()
         return _answer(status, **said)
 
-    async def _livez(self, _: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        problems = [] if self._views.is_loaded else ["the registry is still being read"]
-        return web.json_response({"ready": not problems, "problems": problems}, status=503 if problems else 200)
-
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    def _problems(self) -> list[str]:
+        return [] if self._views.is_loaded else ["the registry is still being read"]
 
 
 async def serve(
