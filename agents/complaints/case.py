@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from schemas.complaint import Complaint, ComplaintKind
+from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
 from schemas.sanction import Ruling
 
 APPEAL, UNKNOWN, WEIGHT = "COMPLAINT-APPEAL", "COMPLAINT-UNKNOWN-CONTENT", "COMPLAINT-WEIGHT"
@@ -86,3 +86,19 @@ def outcome(ruling: Ruling, kind: ComplaintKind) -> State:
     if kind == "appeal":
         granted = {"reversed", "lifted"} if ruling.decision_id or ruling.sanction_id else {"upheld", "lifted"}
     return "upheld" if ruling.outcome in granted else "rejected"
+
+
+def result(complaint: Complaint, state: State, due_at: datetime, at: datetime, code: str = "") -> ComplaintResult:
+    """What a complainant is told of a complaint that has come to this state."""
+    return ComplaintResult(
+        complaint_id=complaint.complaint_id,
+        receipt_sha256=complaint.receipt_sha256,
+        publisher_id=complaint.publisher_id,
+        content_id=complaint.content_id,
+        kind=complaint.kind,
+        state=state,
+        text=TEXTS[state],
+        due_at=due_at,
+        at=at,
+        code=code,
+    )

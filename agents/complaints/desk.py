@@ -12,7 +12,19 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from agents.complaints.case import APPEAL, TEXTS, UNKNOWN, WEIGHT, Case, Content, Filed, Key, Matter, State, outcome
+from agents.complaints.case import (
+    APPEAL,
+    UNKNOWN,
+    WEIGHT,
+    Case,
+    Content,
+    Filed,
+    Key,
+    Matter,
+    State,
+    outcome,
+    result,
+)
 from agents.complaints.weigh import Record, Weighed, score, weigh
 from agents.decide import ground
 from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
@@ -220,16 +232,4 @@ def _tell(matter: Matter, code: str, now: datetime) -> Iterator[ComplaintResult]
 
 def _result(filed: Filed, state: State, code: str, now: datetime) -> ComplaintResult:
     filed.told = state
-    complaint = filed.complaint
-    return ComplaintResult(
-        complaint_id=complaint.complaint_id,
-        receipt_sha256=complaint.receipt_sha256,
-        publisher_id=complaint.publisher_id,
-        content_id=complaint.content_id,
-        kind=complaint.kind,
-        state=state,
-        text=TEXTS[state],
-        due_at=filed.due_at,
-        at=now,
-        code=code,
-    )
+    return result(filed.complaint, state, filed.due_at, now, code)

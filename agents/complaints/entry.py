@@ -17,11 +17,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from agents.complaints import page
-from agents.complaints.case import TEXTS
+from agents.complaints.case import result
 from agents.complaints.digest import Digest
 from agents.complaints.limits import Buckets, network
 from agents.complaints.receipts import Receipts, new_receipt, sha256_of
-from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
+from schemas.complaint import Complaint, ComplaintKind
 from schemas.event import Media
 from schemas.message import Id, Message, Refused, convert, decode
 from schemas.policy import Policy
@@ -143,7 +143,7 @@ class Entry:
                 {"Retry-After": str(RETRY_AFTER_S)},
             )
         due_at = complaint.received_at + timedelta(hours=self._policy().complaints.deadline_hours[complaint.kind])
-        self._receipts.given(_received(complaint, due_at))
+        self._receipts.given(result(complaint, "received", due_at, complaint.received_at))
         if page.wanted(request):
             return web.Response(text=page.thanks(receipt), content_type="text/html", status=202)
         answer = {"receipt": receipt, "complaint_id": complaint.complaint_id, "due_at": due_at.isoformat()}
@@ -231,20 +231,6 @@ async def _filing(request: web.Request) -> Filing:
         except UnicodeDecodeError as error:
             raise Refused("", f"not UTF-8: {error.reason}") from error
     raise web.HTTPUnsupportedMediaType
-
-
-def _received(complaint: Complaint, due_at: datetime) -> ComplaintResult:
-    return ComplaintResult(
-        complaint_id=complaint.complaint_id,
-        receipt_sha256=complaint.receipt_sha256,
-        publisher_id=complaint.publisher_id,
-        content_id=complaint.content_id,
-        kind=complaint.kind,
-        state="received",
-        text=TEXTS["received"],
-        due_at=due_at,
-        at=complaint.received_at,
-    )
 
 
 def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
