@@ -14,6 +14,8 @@ from pydantic_settings.sources import EnvSettingsSource, TomlConfigSettingsSourc
 
 PREFIX = "VERISTREAM_"
 #: Named by `VERISTREAM_CONFIG`, else looked for in the folder the command runs in.
+from streams import security
+
 DEFAULT_FILE = "veristream.toml"
 
 
@@ -26,6 +28,12 @@ def _data_home() -> Path:
 
 #: Lists are written `a,b,c` in the environment; JSON would make `VERISTREAM_AGENTS=identity` an error.
 Names = Annotated[tuple[str, ...], NoDecode]
+def _most_of(replicas: int) -> int:
+    """With 3 replicas 2, so that one broker may be away and what is acknowledged survives the next; with 2, 1: with 2
+    nothing could be written while one is away."""
+    return replicas // 2 + 1 if replicas > 2 else 1
+
+
 Paths = Annotated[tuple[Path, ...], NoDecode]
 
 
@@ -37,7 +45,28 @@ class Settings(BaseSettings):
     broker: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port]")
     topic_prefix: str = Field("", description="goes before every topic name", pattern=r"^[a-zA-Z0-9._-]*$")
     group_prefix: str = Field("veristream", description="consumer group of an agent: PREFIX-AGENT")
-    replication: int = Field(1, ge=1, description="replicas of the topics that are created")
+    broker_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the broker is spoken to; SASL names a user, SSL encrypts"
+    )
+    broker_ca: Path | None = Field(None, description="PEM file of the CAs that sign brokers; none: the system's")
+    broker_cert: Path | None = Field(
+        None, description="PEM file of this client's certificate, where brokers ask for it"
+    )
+    broker_key: Path | None = Field(None, description="PEM file of that certificate's key; none: it is in broker_cert")
+    broker_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", description="how the user's password is shown to the broker"
+    )
+    broker_user: str = Field("", description="user at the broker")
+    broker_password: SecretStr | None = Field(None, description="the user's password")
+    broker_password_file: Path | None = Field(
+        None, description="file of the password instead, read again at each connection (PLAIN: at each start)"
+    )
+    replication: int = Field(1, ge=1, description="replicas of the topics that are created; 3 outlive a broker")
+    min_insync_replicas: int = Field(
+        default_factory=lambda data: _most_of(data.get("replication", 1)),
+        ge=1,
+        description="replicas that must have a message before it counts as written; with 3 replicas 2",
+    )
     session_timeout_s: float = Field(45.0, ge=2, description="a worker silent for so long is put out of its group")
     fetch_max_wait_s: float = Field(0.5, gt=0, description="how long the broker may hold back an empty answer")
     shutdown_grace_s: float = Field(30.0, gt=0, description="how long a stopping worker may finish what it began")
@@ -117,7 +146,8 @@ class Settings(BaseSettings):
     @field_validator("broker")
     @classmethod
     def _address(cls, value: str) -> str:
-        if not all(_SERVER.fullmatch(server) for server in value.split(",")):
+        servers = [server.removeprefix("kafka://") for server in value.split(",")]
+        if not all(_SERVER.fullmatch(server) for server in servers):
             raise ValueError("write HOST:PORT, or several with commas between them")
         return value
 
@@ -148,7 +178,9 @@ def load(**flags: Any) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_fault(dict(fault), given) for fault in error.errors())) from error
+        # A default that is derived from another setting is not asked for where any is wrong: that is no fault of its own.
+        wrong = [dict(fault) for fault in error.errors() if fault["type"] != "default_factory_not_called"]
+        raise SettingsError("\n".join(_fault(fault, given) for fault in wrong)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{config_file()} is not TOML: {error}") from error
     if unknown := _unknown_variables():
@@ -159,7 +191,7 @@ def load(**flags: Any) -> Settings:
 def _fault(fault: dict[str, Any], given: dict[str, Any]) -> str:
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
     reason = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
-    value = "" if name.endswith(("key", "token")) else f" = {fault['input']!r}"
+    value = "" if _secret(name) else f" = {fault['input']!r}"
     return f"{name}{value}: {reason} ({_origin_of(name, given)})"
 
 
@@ -171,6 +203,12 @@ def _unknown_variables() -> list[str]:
 def _origin_of(name: str, given: dict[str, Any]) -> str:
     if name in given:
         return "flag"
+    if together := [*_too_few(settings), *security.faults(settings)]:
+        faults = (
+            {"loc": (name,), "type": "", "msg": reason, "input": _shown(getattr(settings, name))}
+            for name, reason in together
+        )
+        raise SettingsError("\n".join(_fault(fault, given) for fault in faults))
     if name in EnvSettingsSource(Settings)():
         return "environment " + PREFIX + name.upper()
     try:
@@ -183,6 +221,17 @@ def _origin_of(name: str, given: dict[str, Any]) -> str:
 class Shown(NamedTuple):
     """One setting as `veristream settings` prints it; secrets are masked."""
 
+def _secret(name: str) -> bool:
+    if field := Settings.model_fields.get(name):
+        return "SecretStr" in str(field.annotation)
+    return name.endswith(("key", "token", "password"))  # a secret's name written wrong
+
+
+def _too_few(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.min_insync_replicas > settings.replication:
+        yield "min_insync_replicas", f"replication is {settings.replication}: nothing could ever be written"
+
+
     name: str
     value: str
     origin: str
@@ -194,7 +243,10 @@ def explain(settings: Settings, **flags: Any) -> list[Shown]:
     given = {name: value for name, value in flags.items() if value is not None}
     rows = []
     for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-        rows.append(Shown(name, text, _origin_of(name, given), field.description or ""))
+        shown = _shown(getattr(settings, name))
+        rows.append(Shown(name, shown, _origin_of(name, given), field.description or ""))
     return rows
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+
+
