@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,10 +13,10 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import EnvSettingsSource, TomlConfigSettingsSource
 
-PREFIX = "VERISTREAM_"
-#: Named by `VERISTREAM_CONFIG`, else looked for in the folder the command runs in.
 from streams import security
 
+PREFIX = "VERISTREAM_"
+#: Named by `VERISTREAM_CONFIG`, else looked for in the folder the command runs in.
 DEFAULT_FILE = "veristream.toml"
 
 
@@ -26,14 +27,14 @@ def _data_home() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "veristream"
 
 
-#: Lists are written `a,b,c` in the environment; JSON would make `VERISTREAM_AGENTS=identity` an error.
-Names = Annotated[tuple[str, ...], NoDecode]
 def _most_of(replicas: int) -> int:
     """With 3 replicas 2, so that one broker may be away and what is acknowledged survives the next; with 2, 1: with 2
     nothing could be written while one is away."""
     return replicas // 2 + 1 if replicas > 2 else 1
 
 
+#: Lists are written `a,b,c` in the environment; JSON would make `VERISTREAM_AGENTS=identity` an error.
+Names = Annotated[tuple[str, ...], NoDecode]
 Paths = Annotated[tuple[Path, ...], NoDecode]
 
 
@@ -43,8 +44,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     broker: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, host:port[,host:port]")
-    topic_prefix: str = Field("", description="goes before every topic name", pattern=r"^[a-zA-Z0-9._-]*$")
-    group_prefix: str = Field("veristream", description="consumer group of an agent: PREFIX-AGENT")
     broker_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how the broker is spoken to; SASL names a user, SSL encrypts"
     )
@@ -61,6 +60,8 @@ class Settings(BaseSettings):
     broker_password_file: Path | None = Field(
         None, description="file of the password instead, read again at each connection (PLAIN: at each start)"
     )
+    topic_prefix: str = Field("", description="goes before every topic name", pattern=r"^[a-zA-Z0-9._-]*$")
+    group_prefix: str = Field("veristream", description="consumer group of an agent: PREFIX-AGENT")
     replication: int = Field(1, ge=1, description="replicas of the topics that are created; 3 outlive a broker")
     min_insync_replicas: int = Field(
         default_factory=lambda data: _most_of(data.get("replication", 1)),
@@ -149,7 +150,7 @@ class Settings(BaseSettings):
         servers = [server.removeprefix("kafka://") for server in value.split(",")]
         if not all(_SERVER.fullmatch(server) for server in servers):
             raise ValueError("write HOST:PORT, or several with commas between them")
-        return value
+        return ",".join(servers)
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -183,6 +184,12 @@ def load(**flags: Any) -> Settings:
         raise SettingsError("\n".join(_fault(fault, given) for fault in wrong)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{config_file()} is not TOML: {error}") from error
+    if together := [*_too_few(settings), *security.faults(settings)]:
+        faults = (
+            {"loc": (name,), "type": "", "msg": reason, "input": _shown(getattr(settings, name))}
+            for name, reason in together
+        )
+        raise SettingsError("\n".join(_fault(fault, given) for fault in faults))
     if unknown := _unknown_variables():
         raise SettingsError("\n".join(f"{name}: there is no such setting (environment)" for name in unknown))
     return settings
@@ -195,6 +202,17 @@ def _fault(fault: dict[str, Any], given: dict[str, Any]) -> str:
     return f"{name}{value}: {reason} ({_origin_of(name, given)})"
 
 
+def _secret(name: str) -> bool:
+    if field := Settings.model_fields.get(name):
+        return "SecretStr" in str(field.annotation)
+    return name.endswith(("key", "token", "password"))  # a secret's name written wrong
+
+
+def _too_few(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.min_insync_replicas > settings.replication:
+        yield "min_insync_replicas", f"replication is {settings.replication}: nothing could ever be written"
+
+
 def _unknown_variables() -> list[str]:
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "CONFIG"}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
@@ -203,12 +221,6 @@ def _unknown_variables() -> list[str]:
 def _origin_of(name: str, given: dict[str, Any]) -> str:
     if name in given:
         return "flag"
-    if together := [*_too_few(settings), *security.faults(settings)]:
-        faults = (
-            {"loc": (name,), "type": "", "msg": reason, "input": _shown(getattr(settings, name))}
-            for name, reason in together
-        )
-        raise SettingsError("\n".join(_fault(fault, given) for fault in faults))
     if name in EnvSettingsSource(Settings)():
         return "environment " + PREFIX + name.upper()
     try:
@@ -221,21 +233,14 @@ def _origin_of(name: str, given: dict[str, Any]) -> str:
 class Shown(NamedTuple):
     """One setting as `veristream settings` prints it; secrets are masked."""
 
-def _secret(name: str) -> bool:
-    if field := Settings.model_fields.get(name):
-        return "SecretStr" in str(field.annotation)
-    return name.endswith(("key", "token", "password"))  # a secret's name written wrong
-
-
-def _too_few(settings: Settings) -> Iterator[tuple[str, str]]:
-    if settings.min_insync_replicas > settings.replication:
-        yield "min_insync_replicas", f"replication is {settings.replication}: nothing could ever be written"
-
-
     name: str
     value: str
     origin: str
     about: str
+
+
+def _shown(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def explain(settings: Settings, **flags: Any) -> list[Shown]:
@@ -246,7 +251,3 @@ def explain(settings: Settings, **flags: Any) -> list[Shown]:
         shown = _shown(getattr(settings, name))
         rows.append(Shown(name, shown, _origin_of(name, given), field.description or ""))
     return rows
-def _shown(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-
-
