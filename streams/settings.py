@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -85,6 +86,10 @@ class Settings(BaseSettings):
     store: Path = Field(default_factory=lambda: _data_home() / "media", description="where `submit` puts media")
     media_roots: Paths = Field((), description="folders that file:// media may lie in, besides the store")
     media_hosts: Names = Field((), description="hosts (host or host:port) that http(s):// media may come from")
+    media_networks: Names = Field(
+        (), description="networks (CIDR) that media hosts may stand for, though they are loopback or link-local"
+    )
+    media_cache_mb: int = Field(256, ge=0, description="media kept beside the spool in case it comes again; 0: none")
     s3_buckets: Names = Field((), description="buckets that s3:// media may come from")
     s3_endpoint: str | None = Field(None, description="URL of an S3-compatible store; none: AWS")
     s3_region: str = "us-east-1"
@@ -138,7 +143,14 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=config_file())
 
     @field_validator(
-        "agents", "detectors", "media_roots", "media_hosts", "s3_buckets", "complaints_origins", mode="before"
+        "agents",
+        "detectors",
+        "media_roots",
+        "media_hosts",
+        "media_networks",
+        "s3_buckets",
+        "complaints_origins",
+        mode="before",
     )
     @classmethod
     def _split(cls, value: object) -> object:
@@ -151,6 +163,13 @@ class Settings(BaseSettings):
         if not all(_SERVER.fullmatch(server) for server in servers):
             raise ValueError("write HOST:PORT, or several with commas between them")
         return ",".join(servers)
+
+    @field_validator("media_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)  # its ValueError says what is wrong
+        return value
 
     @property
     def roots(self) -> tuple[Path, ...]:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import logging
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import aiohttp
 import obstore
 from obstore.exceptions import BaseError as StoreError
 from obstore.store import S3Store
 
 from schemas.event import Media
+from streams.extraction.cache import Cache
 from streams.extraction.read import ExtractFailure
+from streams.extraction.web import CHUNK, Web
 from streams.settings import Settings
 
-CHUNK = 1 << 20
-#: Tries of an HTTP fetch, with a pause before each further one that doubles from this many seconds.
-TRIES = 3
-FIRST_PAUSE_S = 0.2
+log = logging.getLogger(__name__)
+
+#: How often a full spool is looked at again, in seconds: room comes with every item that is done.
+FULL_PAUSE_S = 0.5
 
 
 class Fetcher:
@@ -31,16 +37,20 @@ class Fetcher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http: aiohttp.ClientSession | None = None
+        self._web = Web(settings)
         self._stores: dict[str, S3Store] = {}
         self._roots = [root.resolve() for root in settings.roots]
         if settings.spool:
             settings.spool.mkdir(parents=True, exist_ok=True)
+        self._cache: Cache | None = None
+        if settings.media_cache_mb:
+            # Beside the spool, because it shares files with it by links.
+            where = (settings.spool or Path(tempfile.gettempdir())) / f"veristream-media-{os.getuid()}"
+            self._cache = Cache(where, settings.media_cache_mb << 20)
 
     async def close(self) -> None:
         """Close connections."""
-        if self._http:
-            await self._http.close()
+        await self._web.close()
 
     @asynccontextmanager
     async def fetched(self, media: Media) -> AsyncIterator[Path]:
@@ -55,27 +65,57 @@ class Fetcher:
             raise ExtractFailure(
                 "EXTRACT-LIMIT", f"it has {media.bytes} bytes; {self._settings.max_media_bytes} are allowed"
             )
-        with tempfile.NamedTemporaryFile(dir=self._settings.spool, prefix="veristream-") as spool:
-            digest = hashlib.sha256()
-            size = 0
+        with self._folder() as folder:
+            path = Path(folder) / "media"
+            if self._cache is None or not await asyncio.to_thread(self._cache.take, media.sha256, media.bytes, path):
+                try:
+                    async with asyncio.timeout(self._settings.fetch_timeout_s):
+                        await self._into(path, media)
+                except TimeoutError as error:
+                    full = shutil.disk_usage(folder).free < CHUNK
+                    raise ExtractFailure(
+                        "EXTRACT-FETCH",
+                        f"fetching took longer than {self._settings.fetch_timeout_s:.0f} s"
+                        + (": the spool has no room (VERISTREAM_SPOOL)" if full else ""),
+                    ) from error
+                if self._cache:
+                    await asyncio.to_thread(self._cache.keep, media.sha256, path)
+            yield path
+
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        try:
+            return tempfile.TemporaryDirectory(dir=self._settings.spool, prefix="veristream-")
+        except OSError as error:
+            raise ExtractFailure("EXTRACT-FETCH", f"the spool cannot be written ({error.strerror})") from error
+
+    async def _into(self, path: Path, media: Media) -> None:
+        digest = hashlib.sha256()
+        size = 0
+        with path.open("wb", buffering=0) as spool:
+            async for chunk in self._chunks(media.uri):
+                size += len(chunk)
+                if size > media.bytes:
+                    raise ExtractFailure("EXTRACT-MISMATCH", f"it has more than the {media.bytes} bytes stated")
+                digest.update(chunk)
+                await self._write(spool, chunk)
+        if size != media.bytes:
+            raise ExtractFailure("EXTRACT-MISMATCH", f"it has {size} bytes, the event says {media.bytes}")
+        if digest.hexdigest() != media.sha256:
+            raise ExtractFailure("EXTRACT-MISMATCH", f"its SHA-256 is {digest.hexdigest()}, not the event's")
+
+    async def _write(self, spool: FileIO, chunk: bytes) -> None:
+        """Write it all. A full disk is waited for: other items are being read, and their room comes free."""
+        rest = memoryview(chunk)
+        while rest:
             try:
-                async with asyncio.timeout(self._settings.fetch_timeout_s):
-                    async for chunk in self._chunks(media.uri):
-                        size += len(chunk)
-                        if size > media.bytes:
-                            raise ExtractFailure("EXTRACT-MISMATCH", f"it has more than the {media.bytes} bytes stated")
-                        digest.update(chunk)
-                        await asyncio.to_thread(spool.write, chunk)
-            except TimeoutError as error:
-                raise ExtractFailure(
-                    "EXTRACT-FETCH", f"fetching took longer than {self._settings.fetch_timeout_s:.0f} s"
-                ) from error
-            spool.flush()
-            if size != media.bytes:
-                raise ExtractFailure("EXTRACT-MISMATCH", f"it has {size} bytes, the event says {media.bytes}")
-            if digest.hexdigest() != media.sha256:
-                raise ExtractFailure("EXTRACT-MISMATCH", f"its SHA-256 is {digest.hexdigest()}, not the event's")
-            yield Path(spool.name)
+                rest = rest[await asyncio.to_thread(spool.write, rest) :]
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                log.warning("the spool is full; waiting for room")
+                if self._cache:
+                    await asyncio.to_thread(self._cache.clear)
+                await asyncio.sleep(FULL_PAUSE_S)
 
     def _chunks(self, uri: str) -> AsyncIterator[bytes]:
         parts = urlsplit(uri)
@@ -83,7 +123,7 @@ class Fetcher:
             return self._from_file(unquote(parts.path), parts.netloc)
         if parts.scheme == "s3":
             return self._from_s3(parts.netloc, unquote(parts.path).lstrip("/"))
-        return self._from_http(uri)
+        return self._web.chunks(uri)
 
     async def _from_file(self, path: str, host: str) -> AsyncIterator[bytes]:
         if host not in ("", "localhost"):
@@ -107,33 +147,6 @@ class Fetcher:
                     yield chunk
         except OSError as error:
             raise ExtractFailure("EXTRACT-FETCH", f"the file cannot be read ({error.strerror})") from error
-
-    async def _from_http(self, uri: str) -> AsyncIterator[bytes]:
-        parts = urlsplit(uri)
-        allowed = {host.lower() for host in self._settings.media_hosts}
-        if (parts.hostname or "") not in allowed and parts.netloc.lower() not in allowed:
-            raise ExtractFailure("EXTRACT-FORBIDDEN", f"host {parts.netloc!r} is not allowed (VERISTREAM_MEDIA_HOSTS)")
-        if self._http is None:
-            # The library's own limit of five minutes would end long fetches before the settings' does.
-            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_connect=30.0))
-        for attempt in range(1, TRIES + 1):
-            begun = False
-            try:
-                # A redirect could lead to a host that is not allowed, so none is followed.
-                async with self._http.get(uri, allow_redirects=False) as answer:
-                    if answer.status < 500:
-                        if answer.status != 200:
-                            raise ExtractFailure("EXTRACT-FETCH", f"the host answered {answer.status} {answer.reason}")
-                        async for chunk in answer.content.iter_chunked(CHUNK):
-                            begun = True
-                            yield chunk
-                        return
-                    problem = f"the host answered {answer.status} {answer.reason}"
-            except aiohttp.ClientError as error:
-                problem = f"the host cannot be reached, or broke off: {type(error).__name__}"
-            if begun or attempt == TRIES:
-                raise ExtractFailure("EXTRACT-FETCH", problem)
-            await asyncio.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1))
 
     async def _from_s3(self, bucket: str, key: str) -> AsyncIterator[bytes]:
         if bucket not in self._settings.s3_buckets:

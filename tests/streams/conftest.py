@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Spawned processes import the trial detectors and agents by these names.
 sys.path.insert(0, str(Path(__file__).parent))
+
+from fetching import Fetching
 
 from deploy.embedded import EmbeddedBroker, free_port
 from streams.settings import Settings, load
@@ -50,3 +53,30 @@ def on_broker(broker: EmbeddedBroker) -> Callable[..., Settings]:
         )
 
     return settings
+
+
+@pytest.fixture
+async def fetching(tmp_path: Path) -> AsyncIterator[Callable[..., Fetching]]:
+    made: list[Fetching] = []
+
+    def fetching(**settings: Any) -> Fetching:
+        made.append(
+            Fetching(
+                load(
+                    **{
+                        "store": tmp_path / "store",
+                        "spool": tmp_path / "spool",
+                        "fetch_timeout_s": 10,
+                        "media_cache_mb": 0,
+                    }
+                    | settings
+                )
+            )
+        )
+        return made[-1]
+
+    (tmp_path / "store").mkdir()
+    yield fetching
+    for each in made:
+        await each.fetcher.close()
+        assert each.left == []

@@ -3,77 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import boto3
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from fetching import CONTENT, Fetching, media
 from moto.server import ThreadedMotoServer
 
 from deploy.embedded import free_port
-from schemas.event import Media
-from streams.extraction.fetch import CHUNK, Fetcher
-from streams.extraction.read import ExtractFailure
-from streams.settings import Settings, load
-
-CONTENT = b"the content of a clip"
-
-
-def media(uri: str, content: bytes = CONTENT, **others: Any) -> Media:
-    return Media(**{"uri": uri, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} | others)
-
-
-class Fetching:
-    """A fetcher with its settings, whose spool can be looked into."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.spool = settings.spool
-        self.fetcher = Fetcher(settings)
-
-    async def content(self, wanted: Media) -> bytes:
-        async with self.fetcher.fetched(wanted) as path:
-            assert path.parent == self.spool
-            return path.read_bytes()
-
-    async def failure(self, wanted: Media) -> ExtractFailure:
-        with pytest.raises(ExtractFailure) as caught:
-            await self.content(wanted)
-        return caught.value
-
-    @property
-    def left(self) -> list[Path]:
-        return list(self.spool.iterdir()) if self.spool else []
-
-
-@pytest.fixture
-async def fetching(tmp_path: Path) -> AsyncIterator[Callable[..., Fetching]]:
-    made: list[Fetching] = []
-
-    def fetching(**settings: Any) -> Fetching:
-        made.append(
-            Fetching(
-                load(**{"store": tmp_path / "store", "spool": tmp_path / "spool", "fetch_timeout_s": 10} | settings)
-            )
-        )
-        return made[-1]
-
-    (tmp_path / "store").mkdir()
-    yield fetching
-    for each in made:
-        await each.fetcher.close()
-        assert each.left == []
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.extraction.fetch.FIRST_PAUSE_S", 0.0)
+from streams.extraction.fetch import Fetcher
+from streams.extraction.web import CHUNK
+from streams.settings import load
 
 
 @pytest.fixture
@@ -94,7 +38,7 @@ async def test_a_file_in_the_store_is_fetched_and_gone_afterwards(
     async with one.fetcher.fetched(media(stored.as_uri())) as path:
         assert path.read_bytes() == CONTENT
         assert path != stored
-        assert one.left == [path]
+        assert one.left == [path.parent]
     assert one.left == []
     assert stored.exists()
 
@@ -297,186 +241,10 @@ async def test_the_systems_folder_serves_where_no_spool_is_set(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    fetcher = Fetcher(load(store=stored.parent))
+    fetcher = Fetcher(load(store=stored.parent, media_cache_mb=0))
     async with fetcher.fetched(media(stored.as_uri())) as path:
-        assert path.parent == tmp_path
-    assert not path.exists()
-
-
-# HTTP.
-
-
-class Host:
-    """An HTTP server that answers as its paths say, and counts."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.gone = asyncio.Event()
-        app = web.Application()
-        app.router.add_get("/{how}", self._answer)
-        self.server = TestServer(app)
-
-    def uri(self, how: str) -> str:
-        return f"http://127.0.0.1:{self.server.port}/{how}"
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        how = request.match_info["how"]
-        self.asked.append(how)
-        answer = getattr(self, "_" + how)
-        return await answer(request)
-
-    async def _ok(self, _: web.Request) -> web.Response:
-        return web.Response(body=CONTENT)
-
-    async def _missing(self, _: web.Request) -> web.Response:
-        return web.Response(status=404)
-
-    async def _moved(self, _: web.Request) -> web.Response:
-        raise web.HTTPFound("/ok")
-
-    async def _down(self, _: web.Request) -> web.Response:
-        return web.Response(status=503)
-
-    async def _recovering(self, _: web.Request) -> web.Response:
-        return web.Response(body=CONTENT) if len(self.asked) > 2 else web.Response(status=500)
-
-    async def _partial(self, _: web.Request) -> web.Response:
-        return web.Response(status=206, body=CONTENT)
-
-    async def _slow(self, _: web.Request) -> web.Response:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    async def _dripping(self, request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        for byte in CONTENT:
-            await answer.write(bytes([byte]))
-            await asyncio.sleep(0.02)
-        return answer
-
-    async def _broken(self, request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse(headers={"Content-Length": str(len(CONTENT))})
-        await answer.prepare(request)
-        await answer.write(CONTENT[:5])
-        assert request.transport
-        request.transport.close()
-        return answer
-
-    async def _endless(self, request: web.Request) -> web.StreamResponse:
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        try:
-            while True:
-                await answer.write(bytes(100_000))
-        finally:
-            self.gone.set()
-
-    async def _compressed(self, _: web.Request) -> web.Response:
-        return web.Response(body=gzip.compress(CONTENT), headers={"Content-Encoding": "gzip"})
-
-
-@pytest.fixture
-async def host() -> AsyncIterator[Host]:
-    host = Host()
-    await host.server.start_server()
-    yield host
-    await host.server.close()
-
-
-@pytest.mark.parametrize("allowed", ["127.0.0.1", "127.0.0.1:{port}", "other, 127.0.0.1"])
-async def test_an_allowed_host_is_fetched_from(fetching: Callable[..., Fetching], host: Host, allowed: str) -> None:
-    one = fetching(media_hosts=allowed.format(port=host.server.port))
-    assert await one.content(media(host.uri("ok"))) == CONTENT
-    assert host.asked == ["ok"]
-
-
-@pytest.mark.parametrize("allowed", ["", "other", "127.0.0.1:1", "127.0.0", "27.0.0.1"])
-async def test_a_host_that_is_not_allowed_is_not_asked(
-    fetching: Callable[..., Fetching], host: Host, allowed: str
-) -> None:
-    found = await fetching(media_hosts=allowed).failure(media(host.uri("ok")))
-    assert found.code == "EXTRACT-FORBIDDEN"
-    assert host.asked == []
-
-
-@pytest.mark.parametrize("form", ["http://allowed@127.0.0.1:{port}/ok", "http://allowed:80@127.0.0.1:{port}/ok"])
-async def test_a_user_is_not_taken_for_a_host(fetching: Callable[..., Fetching], host: Host, form: str) -> None:
-    found = await fetching(media_hosts="allowed").failure(media(form.format(port=host.server.port)))
-    assert found.code == "EXTRACT-FORBIDDEN"
-    assert host.asked == []
-
-
-async def test_a_host_is_the_same_in_any_case(fetching: Callable[..., Fetching], host: Host) -> None:
-    uri = host.uri("ok").replace("127.0.0.1", "LOCALHOST")
-    assert await fetching(media_hosts="LocalHost").content(media(uri)) == CONTENT
-
-
-async def test_a_redirect_is_not_followed(fetching: Callable[..., Fetching], host: Host) -> None:
-    found = await fetching(media_hosts="127.0.0.1").failure(media(host.uri("moved")))
-    assert (found.code, "302" in found.text) == ("EXTRACT-FETCH", True)
-    assert host.asked == ["moved"]
-
-
-@pytest.mark.parametrize(("how", "status"), [("missing", "404"), ("partial", "206")])
-async def test_an_answer_that_trying_again_would_not_change_is_final(
-    fetching: Callable[..., Fetching], host: Host, how: str, status: str
-) -> None:
-    found = await fetching(media_hosts="127.0.0.1").failure(media(host.uri(how)))
-    assert (found.code, status in found.text) == ("EXTRACT-FETCH", True)
-    assert host.asked == [how]
-
-
-async def test_a_host_that_fails_is_asked_again(fetching: Callable[..., Fetching], host: Host) -> None:
-    assert await fetching(media_hosts="127.0.0.1").content(media(host.uri("recovering"))) == CONTENT
-    assert len(host.asked) == 3
-
-
-async def test_a_host_that_goes_on_failing_is_given_up(fetching: Callable[..., Fetching], host: Host) -> None:
-    found = await fetching(media_hosts="127.0.0.1").failure(media(host.uri("down")))
-    assert (found.code, "503" in found.text) == ("EXTRACT-FETCH", True)
-    assert len(host.asked) == 3
-
-
-async def test_a_host_that_is_not_there_cannot_be_fetched_from(fetching: Callable[..., Fetching]) -> None:
-    found = await fetching(media_hosts="127.0.0.1").failure(media(f"http://127.0.0.1:{free_port()}/clip.mp4"))
-    assert found.code == "EXTRACT-FETCH"
-
-
-@pytest.mark.parametrize("how", ["slow", "dripping"])
-async def test_a_host_that_is_too_slow_is_given_up(fetching: Callable[..., Fetching], host: Host, how: str) -> None:
-    found = await fetching(media_hosts="127.0.0.1", fetch_timeout_s=0.1).failure(media(host.uri(how)))
-    assert (found.code, "longer than" in found.text) == ("EXTRACT-FETCH", True)
-
-
-async def test_only_the_settings_limit_how_long_a_fetch_takes(
-    fetching: Callable[..., Fetching], host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The HTTP library gives up after five minutes by itself.
-    monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", aiohttp.ClientTimeout(total=0.1))
-    assert await fetching(media_hosts="127.0.0.1").content(media(host.uri("dripping"))) == CONTENT
-
-
-async def test_a_connection_that_breaks_in_the_middle_is_not_taken_for_the_end(
-    fetching: Callable[..., Fetching], host: Host
-) -> None:
-    found = await fetching(media_hosts="127.0.0.1").failure(media(host.uri("broken")))
-    assert (found.code, "broke off" in found.text) == ("EXTRACT-FETCH", True)
-    assert host.asked == ["broken"]  # half of it lies in the spool already
-
-
-async def test_what_has_more_bytes_than_stated_is_not_read_to_its_end(
-    fetching: Callable[..., Fetching], host: Host
-) -> None:
-    failure = await fetching(media_hosts="127.0.0.1").failure(media(host.uri("endless"), bytes=1_000_000))
-    await asyncio.wait_for(host.gone.wait(), 5)  # while the failure, and all that hangs on it, is still there
-    assert failure.code == "EXTRACT-MISMATCH"
-
-
-async def test_bytes_are_counted_as_they_lie_there_not_as_they_were_sent(
-    fetching: Callable[..., Fetching], host: Host
-) -> None:
-    assert await fetching(media_hosts="127.0.0.1").content(media(host.uri("compressed"))) == CONTENT
+        assert path.parent.parent == tmp_path
+    assert not path.parent.exists()
 
 
 # S3.
