@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -92,4 +92,8 @@ class Admitted(Message, kw_only=True, frozen=True):
     admitted_at: Utc
     labels: Annotated[
         tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
+    ] = ()
+    standing: Annotated[
+        tuple[Literal["new", "sanctioned"], ...],
+        msgspec.Meta(description="of the publisher, where it gives reason to look closer"),
     ] = ()

@@ -19,6 +19,7 @@ from schemas.entity import EntityLabel, label_id
 from schemas.event import Admitted, Event, Media, Segment, Upload
 from schemas.message import Message
 from schemas.orders import ExplicitLabel, Label, Refutation, Review, Takedown
+from schemas.plan import Look, Plan, Ran
 from schemas.policy import Policy, default_policy
 from schemas.reasons import CATALOGUE
 from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
@@ -210,6 +211,7 @@ _BY_TOPIC: dict[str, Message] = {
         ),
         frames=(FrameHash(at_s=0.0, pdq=_PDQ, quality=100),),
         models=_MODELS,
+        ran=Ran(plan=Plan(tier=1, why=("declared_synthetic",), detectors={"nudity": Look()})),
     ),
     "decisions": _HELD,
     "takedowns": Takedown(

@@ -12,6 +12,7 @@ import msgspec
 from schemas.complaint import ComplaintKind
 from schemas.decision import PolicyRef
 from schemas.message import Id, Message, Score, Seconds, Text, Utc, convert
+from schemas.plan import Why
 from schemas.reasons import CATALOGUE
 from schemas.sanction import SanctionLevel
 
@@ -151,6 +152,46 @@ class RumorPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True
     fake_news: Literal["review", "takedown"] = "takedown"
 
 
+class DetectorRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """When one detector looks, and how often."""
+
+    run: Annotated[
+        Literal["always", "cued", "escalated", "off"] | None,
+        msgspec.Meta(
+            description="always: at every item; cued: at every escalated item, and where another detector points it "
+            "to; escalated: at escalated items only; null: as the detector's author says"
+        ),
+    ] = None
+    every_s: Annotated[
+        Seconds | None,
+        msgspec.Meta(description="a frame each so many seconds and each scene's first; null: every sampled frame"),
+    ] = None
+
+
+class ExtractionPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """How closely an item is looked at: every item at the least, and what gives reason for it closer."""
+
+    every_s: Annotated[
+        Annotated[float, msgspec.Meta(gt=0)] | None,
+        msgspec.Meta(description="a frame at least each so many seconds; null: the worker's sample_interval_s"),
+    ] = None
+    dense_s: Annotated[
+        float, msgspec.Meta(gt=0, description="the same when an item nearly matches the hash bank, read again")
+    ] = 0.2
+    near_miss_bits: Annotated[
+        int, msgspec.Meta(ge=0, le=64, description="beyond hash_max_distance; what is that close is read again; 0: off")
+    ] = 8
+    escalate: Annotated[
+        tuple[Why, ...], msgspec.Meta(description="what puts an item into tier 1; `always`: every item")
+    ] = ("publisher_new", "publisher_sanctioned", "labelled", "news", "declared_synthetic", "near_miss")
+    new_publisher_days: Annotated[
+        float, msgspec.Meta(ge=0, description="how long after its verification a publisher counts as new")
+    ] = 30.0
+    detectors: Annotated[
+        dict[Id, DetectorRule], msgspec.Meta(description="detector → when it looks; one not named: as it says itself")
+    ] = msgspec.field(default_factory=lambda: {"nudity": DetectorRule(run="always", every_s=2.0)})
+
+
 class VerdictPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Whose decisions an item waits for, and how long, before it is held."""
 
@@ -273,6 +314,7 @@ class Policy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     review: ReviewPolicy = ReviewPolicy()
     synthetic: SyntheticPolicy = SyntheticPolicy()
     rumor: RumorPolicy = RumorPolicy()
+    extraction: ExtractionPolicy = ExtractionPolicy()
     verdict: VerdictPolicy = VerdictPolicy()
     sanctions: SanctionsPolicy = SanctionsPolicy()
     complaints: ComplaintsPolicy = ComplaintsPolicy()

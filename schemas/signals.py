@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.event import Event
 from schemas.message import Count, Id, Message, Pdq, Score, Seconds, Text, Utc
+from schemas.plan import Ran
 
 Quality = Annotated[int, msgspec.Meta(ge=0, le=100, description="PDQ's own measure of usable detail")]
 
@@ -75,6 +76,7 @@ class Signals(Message, kw_only=True, frozen=True):
         tuple[str, ...], msgspec.Meta(description="detectors that did not answer, each with the reason")
     ] = ()
     models: Annotated[dict[str, str], msgspec.Meta(description="detector → version")] = {}
+    ran: Annotated[Ran | None, msgspec.Meta(description="how closely it was looked at, and why")] = None
 
     def best(self, name: str) -> Signal | None:
         """The signal of that name with the highest score, if there is one."""

@@ -15,7 +15,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 
 from schemas.signals import FrameHash, MediaFacts, Signal
-from streams.extraction.detector import FRAME_SIDE, SOUND_RATE, Detector, Findings, Frame, Source
+from streams.extraction.detector import BATCH, FRAME_SIDE, SOUND_RATE, Detector, Findings, Frame, Source
 
 #: Containers of ingest tiers, by FFmpeg's names. What is not here (playlists, scripts, images, raw streams) is not
 #: probed at all: an m3u8 or a concat script would have the demuxer open what it names.
@@ -32,8 +32,6 @@ SIGNATURES = (
 _STREAM = re.compile(r"^  Stream #0:\d+", re.MULTILINE)
 _WIRE = msgspec.msgpack.Encoder()
 _FINDINGS = msgspec.msgpack.Decoder(Findings)
-#: Frames handed to the detectors at once: a model's fixed cost a call is shared, and 8 frames are 6 MB at most.
-BATCH = 8
 
 
 class ExtractFailure(Exception):
