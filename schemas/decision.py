@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.message import Count, Id, Message, Score, Seconds, Text, Utc
+from schemas.message import Count, Id, Message, Score, Seconds, Text, Trimmed, Utc
 from schemas.signals import Evidence
 
 Action = Literal["allow", "label", "review", "takedown"]
@@ -69,6 +69,7 @@ class Decision(Message, kw_only=True, frozen=True):
     models: dict[str, str] = {}
     stream_id: Id | None = None
     seq: Count | None = None
+    trimmed: Trimmed = 0
 
 
 def stable_id(*parts: object) -> str:

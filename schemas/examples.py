@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from schemas.bank import BankFrame, HashEntry, Rumor, RumorRefutation
 from schemas.complaint import Complaint, ComplaintResult
-from schemas.deadletter import DeadLetter
+from schemas.deadletter import DeadLetter, Replay
 from schemas.decision import Decision, LabelTerms, PolicyRef, Reason, Stop, decision_id, stable_id
 from schemas.entity import EntityLabel, label_id
 from schemas.event import Admitted, Event, Media, Segment, Upload
@@ -349,6 +349,15 @@ _BY_TOPIC: dict[str, Message] = {
         reason="Object missing required field `publisher_id`",
         field="publisher_id",
         failed_at=_after(3.0),
+    ),
+    "replays": Replay(
+        letter="7@41",
+        state="done",
+        run="4be0643f1d98573b97caca98a65347dd",
+        topic="uploads",
+        partition=7,
+        offset=18_909,
+        at=_after(7200.0),
     ),
 }
 

@@ -21,6 +21,10 @@ Utc = Annotated[datetime, msgspec.Meta(tz=True, description="RFC 3339, with a zo
 Score = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0, description="seconds")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+#: See `schemas.trim`.
+Trimmed = Annotated[
+    int, msgspec.Meta(ge=0, description="frames, evidence and texts left out or shortened so that the message fits")
+]
 #: The length too, because `$` also matches before a line break at the end.
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="lower-case hexadecimal")]
 #: A PDQ hash: 256 bits as 64 hexadecimal digits (Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.decision import Level, Reason, StopKind, Until
-from schemas.message import Count, Id, Message, Seconds, Text, Utc
+from schemas.message import Count, Id, Message, Seconds, Text, Trimmed, Utc
 
 
 class Takedown(Message, kw_only=True, frozen=True):
@@ -23,6 +23,7 @@ class Takedown(Message, kw_only=True, frozen=True):
     stream_id: Id | None = None
     seq: Annotated[Count | None, msgspec.Meta(description="of a stream: the segment from which on it stops")] = None
     reasons: tuple[Reason, ...] = ()
+    trimmed: Trimmed = 0
 
 
 class ExplicitLabel(Message, kw_only=True, frozen=True):
@@ -74,3 +75,4 @@ class Review(Message, kw_only=True, frozen=True):
     requested_at: Utc
     reasons: tuple[Reason, ...] = ()
     stream_id: Id | None = None
+    trimmed: Trimmed = 0

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.event import Event
-from schemas.message import Count, Id, Message, Pdq, Score, Seconds, Text, Utc
+from schemas.message import Count, Id, Message, Pdq, Score, Seconds, Text, Trimmed, Utc
 from schemas.plan import Ran
 
 Quality = Annotated[int, msgspec.Meta(ge=0, le=100, description="PDQ's own measure of usable detail")]
@@ -77,6 +77,7 @@ class Signals(Message, kw_only=True, frozen=True):
     ] = ()
     models: Annotated[dict[str, str], msgspec.Meta(description="detector → version")] = {}
     ran: Annotated[Ran | None, msgspec.Meta(description="how closely it was looked at, and why")] = None
+    trimmed: Trimmed = 0
 
     def best(self, name: str) -> Signal | None:
         """The signal of that name with the highest score, if there is one."""

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from schemas.bank import HashEntry, Rumor
 from schemas.complaint import Complaint, ComplaintResult
-from schemas.deadletter import DeadLetter
+from schemas.deadletter import DeadLetter, Replay
 from schemas.decision import Decision
 from schemas.entity import EntityLabel
 from schemas.event import Admitted, Segment, Upload
@@ -75,13 +75,15 @@ COMPLAINT_RESULTS = Topic(
     "complaint_results", ComplaintResult, "complaint_id", "out", LOG_DAYS, "where each complaint stands"
 )
 DEADLETTERS = Topic("deadletters", DeadLetter, "as it came", "out", 30, "what could not be handled, whole")
+#: Kept longer than the letters, which a broker deletes by whole segments: up to a week late.
+REPLAYS = Topic("replays", Replay, "letter", "inner", 60, "which dead letters were put back")
 
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, HASHBANK, RUMORS, ENTITIES, COMPLAINTS,
         RULINGS, ADMITTED, SIGNALS, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS, SANCTIONS, VERDICTS,
-        COMPLAINT_RESULTS, DEADLETTERS,
+        COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
     )
 }  # fmt: skip
 """name → topic, in the order in which data meets them."""

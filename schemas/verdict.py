@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from schemas.decision import LabelTerms, PolicyRef, Reason, Until
-from schemas.message import Count, Id, Message, Seconds, Utc
+from schemas.message import Count, Id, Message, Seconds, Trimmed, Utc
 
 Answer = Literal["publish", "publish_labelled", "hold", "block"]
 
@@ -32,3 +32,4 @@ class Verdict(Message, kw_only=True, frozen=True):
     replaces: Annotated[Id | None, msgspec.Meta(description="the verdict that this one changes")] = None
     stream_id: Id | None = None
     seq: Count | None = None
+    trimmed: Trimmed = 0
