@@ -1,0 +1,125 @@
+"""One broker: a Java process that is started, stopped, killed and started again on its data."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+from deploy.kafka.jars import KafkaError
+
+if TYPE_CHECKING:
+    from deploy.kafka.jvm import Jvm
+
+#: Three brokers start within four seconds on two idle cores; a machine that is busy with something else gets more.
+START_TIMEOUT_S = 120.0
+#: It hands its partitions over within a second, and waits for ever where no controller is left to take them.
+STOP_TIMEOUT_S = 15.0
+#: Of a log that an error quotes, in characters.
+TAIL = 3000
+
+
+class Broker:
+    """A broker of a cluster, on loopback."""
+
+    def __init__(
+        self, number: int, port: int, folder: Path, log_dir: Path, jvm: Jvm, heap_mb: int, ready: Callable[[], bool]
+    ) -> None:
+        self.number = number
+        self.port = port
+        self.log_dir = log_dir
+        self.properties = folder / "server.properties"
+        self.log = folder / "log"
+        self._jvm = jvm
+        self._heap_mb = heap_mb
+        self._ready = ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __repr__(self) -> str:
+        return f"Broker({self.number}, port={self.port}, pid={self.pid})"
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT for clients."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, if it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def is_up(self) -> bool:
+        """Whether it runs and takes connections."""
+        if self.pid is None:
+            return False
+        with socket.socket() as probe:
+            probe.settimeout(1.0)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def closed(self) -> bool:
+        """Whether its data was closed in order, which it notes in this file until its next start."""
+        return (self.log_dir / ".kafka_cleanshutdown").exists()
+
+    def start(self) -> None:
+        """Start it on the data that it has, and wait until it is registered and answers.
+
+        Raises:
+            KafkaError: it ended or was not ready in time; the text holds the end of its log.
+        """
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start it without waiting."""
+        if self.pid is None:
+            self.log.write_bytes(b"")
+            command = self._jvm.command("kafka.Kafka", str(self.properties), heap_mb=self._heap_mb)
+            self._process = self._jvm.start(command, self.log)
+
+    def wait(self, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until it is registered with the controllers and answers."""
+        deadline = monotonic() + timeout_s
+        while not (self.is_up() and self._ready()):
+            if self._process is None or self._process.poll() is not None:
+                code = self._process.returncode if self._process else None
+                raise KafkaError(f"broker {self.number} ended with {code}; the end of {self.log}:\n{self.tail()}")
+            if monotonic() > deadline:
+                raise KafkaError(
+                    f"broker {self.number} was not ready in {timeout_s:.0f} s; the end of {self.log}:\n{self.tail()}"
+                )
+            sleep(0.02)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text("utf-8", "replace")[-TAIL:] if self.log.exists() else ""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, such as SIGSTOP, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
+        """SIGTERM: it hands its partitions over and flushes. One that takes longer than `timeout` s is killed."""
+        self.signal(signal.SIGTERM)
+        self.join(timeout)
+
+    def kill(self) -> None:
+        """SIGKILL: as when the power goes, for all but what the operating system has of its writes."""
+        self.signal(signal.SIGKILL)
+        self.join(None)
+
+    def join(self, timeout: float | None) -> None:
+        """Wait for its end; kill it after `timeout` s."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
