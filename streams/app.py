@@ -14,6 +14,7 @@ from streams.agent import Agent
 from streams.delivery import Delivery
 from streams.kafka import DEADLETTER_BYTES
 from streams.producer import Producer
+from streams.security import credentials
 from streams.settings import Settings
 from streams.transport import App
 from streams.views import Views
@@ -28,6 +29,7 @@ def faust_app(name: str, settings: Settings, *, buffer: int) -> App:
     app = App(
         f"{settings.group_prefix}-{name}",
         broker=[f"kafka://{server}" for server in settings.broker.split(",")],
+        broker_credentials=credentials(settings),
         loop=asyncio.get_event_loop(),
         store="memory://",
         processing_guarantee="at_least_once",  # exactly_once has open defects (#440, #323, #517, #177)

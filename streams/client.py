@@ -17,6 +17,7 @@ from schemas.event import Media, Segment, Upload
 from schemas.message import Message, encode
 from schemas.topics import SEGMENTS, TOPICS, UPLOADS, Topic
 from streams.kafka import DEADLETTER_BYTES, caught_up, partitions_of, reader, started
+from streams.security import connection
 from streams.settings import Settings
 
 
@@ -43,7 +44,7 @@ class Feed:
     async def __aenter__(self) -> Self:
         """Find the topics' ends; what is sent after this is seen."""
         parts = await partitions_of(self._settings, self._topics)
-        self._consumer = await started(reader(self._settings), self._settings.broker)
+        self._consumer = await started(reader(self._settings), self._settings)
         self._consumer.assign(parts)
         if self._from_beginning:
             await self._consumer.seek_to_beginning(*parts)
@@ -91,11 +92,11 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.broker, acks="all", linger_ms=2, max_request_size=DEADLETTER_BYTES
+            **connection(settings), acks="all", linger_ms=2, max_request_size=DEADLETTER_BYTES
         )
 
     async def __aenter__(self) -> Self:
-        await started(self._producer, self._settings.broker)
+        await started(self._producer, self._settings)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from streams.kafka import KafkaUnusable, check_topics
+from streams.contact import KafkaUnusable
+from streams.provision import compare
 from streams.registered import installed
 from streams.settings import Settings, SettingsError
 
@@ -101,12 +102,14 @@ def _clock() -> Check:
 
 async def _broker(settings: Settings) -> list[Check]:
     try:
-        different = await check_topics(settings)
+        different, unasked = await compare(settings)
     except KafkaUnusable as error:
-        return [Check("broker", "bad", f"{settings.broker} does not answer", str(error))]
+        return [Check("broker", "bad", f"{settings.broker} cannot be used", str(error))]
     found = [Check("broker", "ok", settings.broker)]
     if different:
-        found += [Check("topic", "bad", f"{row.topic} {row.what}", row.fix) for row in different]
+        found += [Check("topic", "bad", f"{row.topic} {row.sentence}", row.fix) for row in different]
     else:
         found.append(Check("topics", "ok", "as the table says"))
+    if unasked:
+        found.append(Check("configuration", "warn", unasked))
     return found

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from time import time
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from schemas.message import Message, Refused, decode
 from schemas.topics import DEADLETTERS, TOPICS, Topic
+from streams.contact import KafkaUnusable, contact, metadata
+from streams.security import connection
 from streams.settings import Settings
 
 #: A dead letter holds its message in base64 with the reason around it: room for that beside any input.
@@ -26,50 +33,57 @@ FRAME_BYTES = 64 * 2**10
 C = TypeVar("C", AIOKafkaConsumer, AIOKafkaProducer, AIOKafkaAdminClient)
 
 
-class KafkaUnusable(RuntimeError):
-    """The broker is not there, or not as it must be; the text says what to do."""
-
-
-def config_of(topic: Topic, max_message_bytes: int) -> dict[str, str]:
-    """The broker-side configuration of a topic."""
-    size = DEADLETTER_BYTES if topic is DEADLETTERS else max_message_bytes + FRAME_BYTES
-    config = {"max.message.bytes": str(size)}
+def config_of(topic: Topic, settings: Settings) -> dict[str, str]:
+    """The broker-side configuration of a topic: each entry, whatever the broker's own default is."""
+    size = DEADLETTER_BYTES if topic is DEADLETTERS else settings.max_message_bytes + FRAME_BYTES
+    config = {
+        "max.message.bytes": str(size),
+        "min.insync.replicas": str(settings.min_insync_replicas),
+    }
     if topic.retention_days is None:
-        return config | {"cleanup.policy": "compact"}
+        return config | {
+            "cleanup.policy": "compact",
+            # Only closed segments are compacted, and the default of a week keeps a table's old rows lying that long.
+            "segment.ms": _ms(days=1),
+            # Workers read the tables whole before they start: at most a tenth of what they read may be outdated.
+            "min.cleanable.dirty.ratio": "0.1",
+            # A row that was deleted or replaced is gone from the disks after a week, however little else changes:
+            # it may be about a person who has left.
+            "max.compaction.lag.ms": _ms(days=7),
+            # A worker that was cut off from the broker for less than this still meets every deletion.
+            "delete.retention.ms": _ms(days=7),
+        }
     return config | {
         "cleanup.policy": "delete",
-        "retention.ms": str(int(timedelta(days=topic.retention_days).total_seconds() * 1000)),
+        "retention.ms": _ms(days=topic.retention_days),
+        "retention.bytes": "-1",  # a broker's limit by size would end before the days do
+        # Whole segments are deleted, once their newest message is old enough: a seventh more than the days, at most a
+        # week (the default), lies at the end.
+        "segment.ms": _ms(days=min(7, topic.retention_days / 7)),
     }
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One way in which a broker's topic is not what the table says."""
-
-    topic: str
-    what: str
-    fix: str
+def _ms(*, days: float) -> str:
+    return str(int(timedelta(days=days).total_seconds() * 1000))
 
 
-async def started(client: C, broker: str) -> C:
+async def started(client: C, settings: Settings) -> C:
     """Start an aiokafka client.
 
     Raises:
-        KafkaUnusable: no broker answers.
+        KafkaUnusable: no broker answers, or none takes this client; the text says why.
     """
     try:
+        # aiokafka logs why a connection failed and raises only that it did: ask once more, bare, for the reason.
+        async with contact(settings):
+            pass
         await client.start()
-    except KafkaError as error:
+    except (KafkaError, KafkaUnusable) as error:
         await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
-        raise KafkaUnusable(
-            f"no Kafka broker answers at {broker}: start one (`veristream up` brings its own) "
-            "or name yours with --broker or VERISTREAM_BROKER"
-        ) from error
+        if isinstance(error, KafkaUnusable):
+            raise
+        raise KafkaUnusable(f"the broker at {settings.broker} answers, but a client cannot start: {error}") from error
     return client
-
-
-async def _admin(broker: str) -> AIOKafkaAdminClient:
-    return await started(AIOKafkaAdminClient(bootstrap_servers=broker), broker)
 
 
 async def create_topics(settings: Settings) -> list[str]:
@@ -79,7 +93,7 @@ async def create_topics(settings: Settings) -> list[str]:
         KafkaUnusable: no broker answers, or it refuses a topic.
     """
     prefix = settings.topic_prefix
-    admin = await _admin(settings.broker)
+    admin = await started(AIOKafkaAdminClient(**connection(settings)), settings)
     try:
         there = set(await admin.list_topics())
         missing = [topic for topic in TOPICS.values() if prefix + topic.name not in there]
@@ -91,47 +105,36 @@ async def create_topics(settings: Settings) -> list[str]:
                     prefix + topic.name,
                     topic.partitions,
                     settings.replication,
-                    topic_configs=config_of(topic, settings.max_message_bytes),
+                    topic_configs=config_of(topic, settings),
                 )
                 for topic in missing
             ]
         )
+        created = []
         for name, code, *rest in answer.topic_errors:
-            if code and for_code(code) is not TopicAlreadyExistsError:
-                raise KafkaUnusable(f"the broker refuses topic {name}: {rest[0] if rest else for_code(code).__name__}")
-        return [prefix + topic.name for topic in missing]
-    finally:
-        await admin.close()
-
-
-async def check_topics(settings: Settings) -> list[Difference]:
-    """What of the table the broker does not have, or has otherwise. Never changes anything."""
-    prefix = settings.topic_prefix
-    admin = await _admin(settings.broker)
-    try:
-        described = {row["topic"]: row for row in await admin.describe_topics()}
-        found = []
-        for topic in TOPICS.values():
-            row = described.get(prefix + topic.name)
-            if row is None or row["error_code"]:
-                found.append(Difference(prefix + topic.name, "does not exist", "veristream topics create"))
-            elif len(row["partitions"]) != topic.partitions:
-                found.append(
-                    Difference(
-                        prefix + topic.name,
-                        f"has {len(row['partitions'])} partitions, the table says {topic.partitions}",
-                        "move to a new prefix: changing partitions breaks each publisher's order",
-                    )
+            error = for_code(code)
+            if error is TopicAuthorizationFailedError or error is ClusterAuthorizationFailedError:
+                raise KafkaUnusable(
+                    f"the broker lets {_user(settings)} create no topic {name}: run this as a user with the rights of "
+                    "`veristream acls create --role provision`"
                 )
-        return found
+            if code and error is not TopicAlreadyExistsError:
+                raise KafkaUnusable(f"the broker refuses topic {name}: {(rest and rest[0]) or error.__name__}")
+            if not code:
+                created.append(name)
+        return created
     finally:
         await admin.close()
+
+
+def _user(settings: Settings) -> str:
+    return f"user {settings.broker_user!r}" if settings.broker_user else "this client"
 
 
 def reader(settings: Settings) -> AIOKafkaConsumer:
     """A consumer that belongs to no group and commits nothing."""
     return AIOKafkaConsumer(
-        bootstrap_servers=settings.broker,
+        **connection(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=int(settings.fetch_max_wait_s * 1000),
@@ -141,21 +144,19 @@ def reader(settings: Settings) -> AIOKafkaConsumer:
 async def partitions_of(settings: Settings, topics: Iterable[Topic]) -> list[TopicPartition]:
     """Every partition of these topics, by their names on the broker.
 
-    Asked of an admin client: a consumer without a subscription keeps no metadata of topics on Apache Kafka.
-
     Raises:
-        KafkaUnusable: no broker answers, or a topic does not exist.
+        KafkaUnusable: no broker answers, or a topic does not exist, or is hidden from this user.
     """
-    admin = await _admin(settings.broker)
-    try:
-        wires = [settings.topic_prefix + topic.name for topic in topics]
-        # All of them: asking for one by its name would create it where the broker does that by itself.
-        described = {row["topic"]: row for row in await admin.describe_topics()}
-    finally:
-        await admin.close()
+    wires = [settings.topic_prefix + topic.name for topic in topics]
+    # Not asked of a consumer, which keeps no metadata of topics that it is not subscribed to.
+    described = {row["topic"]: row for row in (await metadata(settings, wires))["topics"]}
     parts = []
     for wire in wires:
         row = described.get(wire)
+        if row and for_code(row["error_code"]) is TopicAuthorizationFailedError:
+            raise KafkaUnusable(
+                f"{_user(settings)} may not read topic {wire}: give it its role's rights (`veristream acls --help`)"
+            )
         if row is None or row["error_code"]:
             raise KafkaUnusable(f"topic {wire} does not exist: run `veristream topics create`")
         parts += [TopicPartition(wire, number) for number in sorted(part["partition"] for part in row["partitions"])]
@@ -182,7 +183,7 @@ async def read_back(
     Of a topic in `only` just those partitions are read. Order holds within a partition. Messages that cannot be read
     are passed over: whoever met them first has sent them to the dead letters.
     """
-    consumer = await started(reader(settings), settings.broker)
+    consumer = await started(reader(settings), settings)
     try:
         topics = {settings.topic_prefix + topic.name: topic for topic in since}
         parts = [

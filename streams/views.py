@@ -117,7 +117,7 @@ class Views:
         if not self._by_wire:  # e.g. a worker that runs extraction alone
             self._loaded.set()
             return
-        self._consumer = await started(reader(self._settings), self._settings.broker)
+        self._consumer = await started(reader(self._settings), self._settings)
         parts = await partitions_of(self._settings, [view.topic for view in self.by_topic.values()])
         self._consumer.assign(parts)
         await self._consumer.seek_to_beginning(*parts)

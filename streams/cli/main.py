@@ -8,7 +8,7 @@ import typer
 
 from streams.cli import pipeline, state, topics, watch
 from streams.cli.console import fail
-from streams.kafka import KafkaUnusable
+from streams.contact import KafkaUnusable
 from streams.registered import installed
 from streams.settings import SettingsError
 

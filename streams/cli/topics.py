@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from schemas.topics import TOPICS
-from streams.cli.console import AsJson, Broker, out, run, settings
+from streams.cli.console import AsJson, Broker, err, out, run, settings
 
-topics = typer.Typer(no_args_is_help=True, help="Create, list and check the topics.")
+if TYPE_CHECKING:
+    from streams.provision import Compared
+
+topics = typer.Typer(no_args_is_help=True, help="Create, list, check and compare the topics.")
 
 
 def register(app: typer.Typer) -> None:
@@ -19,12 +23,33 @@ def register(app: typer.Typer) -> None:
 
 
 @topics.command()
-def create(broker: Broker = None) -> None:
-    """Create what is missing; never change or delete what is there."""
-    from streams.kafka import create_topics
+def create(
+    broker: Broker = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and do nothing")] = False,
+) -> None:
+    """Create what is missing, and set what is configured otherwise than the table says.
 
-    made = run(create_topics(settings(broker=broker)))
-    out.print(f"created {', '.join(made)}" if made else "every topic exists")
+    Nothing is ever deleted, and the partitions and replicas of what is there stay as they are. Give the replicas with
+    VERISTREAM_REPLICATION (3 where there are three brokers or more).
+    """
+    from streams.provision import provision
+
+    done = run(provision(settings(broker=broker), dry_run=dry_run))
+    create, set_ = ("would create", "would set") if dry_run else ("created", "set")
+    if done.created:
+        out.print(f"{create} {', '.join(done.created)}")
+    for mended in done.mended:
+        out.print(f"{set_} {mended.what} of {mended.topic} to {mended.should} (was {mended.has})", soft_wrap=True)
+    if not done.created and not done.mended:
+        out.print("every topic exists")
+    for left in done.left:
+        err.print(f"left as it is: {left.topic} {left.sentence}. {left.fix}", soft_wrap=True, markup=False)
+    _say_unasked(done.unasked)
+
+
+def _say_unasked(unasked: str) -> None:
+    if unasked:
+        err.print(f"note: {unasked}", soft_wrap=True, markup=False)
 
 
 @topics.command("list")
@@ -45,17 +70,39 @@ def list_(as_json: AsJson = False) -> None:
         out.print(table)
 
 
+def _compared(broker: str | None) -> Compared:
+    from streams.provision import compare
+
+    compared: Compared = run(compare(settings(broker=broker)))
+    _say_unasked(compared.unasked)
+    return compared
+
+
 @topics.command()
 def check(broker: Broker = None, as_json: AsJson = False) -> None:
-    """Compare the broker with the table; exit 1 if anything differs."""
-    from streams.kafka import check_topics
-
-    found = run(check_topics(settings(broker=broker)))
+    """Say what of the broker's topics is not as the table says, and what to do; exit 1 if anything is not."""
+    found = _compared(broker).differences
     for difference in found:
         if as_json:
-            out.print_json(json.dumps(difference.__dict__), indent=None)
+            row = {"topic": difference.topic, "what": difference.sentence, "fix": difference.fix}
+            out.print_json(json.dumps(row), indent=None)
         else:
-            out.print(f"{difference.topic}: {difference.what}. {difference.fix}")
+            out.print(f"{difference.topic}: {difference.sentence}. {difference.fix}", soft_wrap=True, markup=False)
     if not found and not as_json:
         out.print("the broker has every topic as the table says")
+    raise typer.Exit(1 if found else 0)
+
+
+@topics.command()
+def diff(broker: Broker = None, as_json: AsJson = False) -> None:
+    """Show each difference between the broker's topics and the table, and touch nothing; exit 1 if there is any."""
+    found = _compared(broker).differences
+    table = Table("topic", "what", "has", "should")
+    for difference in found:
+        row = (difference.topic, difference.what, difference.has, difference.should)
+        if as_json:
+            out.print_json(json.dumps(dict(zip(("topic", "what", "has", "should"), row, strict=True))), indent=None)
+        table.add_row(*row)
+    if not as_json:
+        out.print(table if found else "no difference")
     raise typer.Exit(1 if found else 0)

@@ -22,13 +22,13 @@ from streams.client import Client, Feed
 from streams.kafka import (
     DEADLETTER_BYTES,
     KafkaUnusable,
-    check_topics,
     config_of,
     create_topics,
     partitions_of,
     read_back,
 )
 from streams.metrics import Metrics
+from streams.provision import compare
 from streams.settings import Settings, load
 from streams.views import View, Views
 
@@ -56,7 +56,7 @@ async def test_every_topic_is_created_once_and_then_nothing(on_broker: Callable[
     settings = on_broker()
     assert await create_topics(settings) == [settings.topic_prefix + name for name in TOPICS]
     assert await create_topics(settings) == []
-    assert await check_topics(settings) == []
+    assert (await compare(settings)).differences == []
 
 
 async def test_only_what_is_missing_is_created(on_broker: Callable[..., Settings]) -> None:
@@ -64,17 +64,17 @@ async def test_only_what_is_missing_is_created(on_broker: Callable[..., Settings
     await add(settings, "uploads", PARTITIONS)
     made = await create_topics(settings)
     assert made == [settings.topic_prefix + name for name in TOPICS if name != "uploads"]
-    assert await check_topics(settings) == []
+    assert (await compare(settings)).differences == []
 
 
 async def test_what_is_missing_is_named_with_what_to_do(on_broker: Callable[..., Settings]) -> None:
     settings = on_broker()
-    found = await check_topics(settings)
+    found = (await compare(settings)).differences
     assert [difference.topic for difference in found] == [settings.topic_prefix + name for name in TOPICS]
-    assert {(difference.what, difference.fix) for difference in found} == {
+    assert {(difference.sentence, difference.fix) for difference in found} == {
         ("does not exist", "veristream topics create")
     }
-    assert len(await check_topics(settings)) == len(TOPICS)  # to look changes nothing
+    assert len((await compare(settings)).differences) == len(TOPICS)  # to look changes nothing
 
 
 async def test_another_number_of_partitions_is_named_and_left_alone(on_broker: Callable[..., Settings]) -> None:
@@ -82,21 +82,21 @@ async def test_another_number_of_partitions_is_named_and_left_alone(on_broker: C
     await add(settings, "uploads", 3)
     await create_topics(settings)
     for _ in range(2):
-        (difference,) = await check_topics(settings)
+        (difference,) = (await compare(settings)).differences
         assert difference.topic == settings.topic_prefix + "uploads"
-        assert difference.what == f"has 3 partitions, the table says {PARTITIONS}"
+        assert difference.sentence == f"has 3 partitions, the table says {PARTITIONS}"
         await create_topics(settings)
 
 
 async def test_two_prefixes_share_a_broker(on_broker: Callable[..., Settings]) -> None:
     one, other = on_broker(), on_broker(topic_prefix="another.")
     await create_topics(one)
-    assert len(await check_topics(other)) == len(TOPICS)
+    assert len((await compare(other)).differences) == len(TOPICS)
 
 
 @pytest.mark.parametrize("topic", TOPICS.values(), ids=TOPICS)
 def test_a_topic_keeps_what_the_table_says(topic: object) -> None:
-    config = config_of(topic, 123_456)  # type: ignore[arg-type]
+    config = config_of(topic, load(max_message_bytes=123_456))  # type: ignore[arg-type]
     if topic.compacted:  # type: ignore[attr-defined]
         assert config["cleanup.policy"] == "compact"
         assert "retention.ms" not in config
@@ -128,7 +128,7 @@ async def _enter(entered: Client | Feed) -> None:
 
 UNREACHABLE: dict[str, Callable[[Settings], Awaitable[object]]] = {
     "creating topics": create_topics,
-    "checking topics": check_topics,
+    "checking topics": compare,
     "asking for partitions": lambda settings: partitions_of(settings, [UPLOADS]),
     "reading back": lambda settings: read_back(settings, {UPLOADS: 1.0}, {}),
     "reading state": _views,

@@ -1,0 +1,135 @@
+"""The administrator's calls that aiokafka has none for: topics' configuration and rights, through librdkafka."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from streams.contact import contact
+from streams.security import librdkafka
+from streams.settings import Settings
+
+#: For one call; creating rights is written by the controller, which a loaded cluster takes seconds for.
+TIMEOUT_S = 30.0
+
+
+class Unanswered(RuntimeError):
+    """The broker does not answer such a question, or not to this user; the text is its own."""
+
+
+class Admin:
+    """An administrator's connection. Enter it: `async with Admin(settings) as admin`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: AdminClient
+
+    async def __aenter__(self) -> Admin:
+        """Connect.
+
+        Raises:
+            KafkaUnusable: no broker answers, or none takes this client; the text says why.
+        """
+        async with contact(self._settings):  # librdkafka tries for ever, and says why only to its log
+            pass
+        self._client = AdminClient(librdkafka(self._settings) | {"log_level": 0})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        # It ends with its last reference; waiting for its threads would hold up the loop.
+        del self._client
+
+    async def configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The topics, each → its configuration as it is in force, the broker's defaults included.
+
+        Raises:
+            Unanswered: the broker does not tell, or not this user.
+        """
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
+        if not resources:
+            return {}
+        answers = self._client.describe_configs(resources, request_timeout=TIMEOUT_S)
+        found = {}
+        for resource, answer in answers.items():
+            entries = await _answered(answer)
+            found[resource.name] = {name: entry.value for name, entry in entries.items()}
+        return found
+
+    async def set_configs(self, topic: str, entries: Mapping[str, str]) -> None:
+        """Set these entries of a topic's configuration, and leave every other as it is.
+
+        Raises:
+            Unanswered: the broker refuses them.
+        """
+        changes = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET) for name, value in entries.items()
+        ]
+        resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=changes)
+        for answer in self._client.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
+            await _answered(answer)
+
+    async def acls(self, wanted: AclBindingFilter) -> list[AclBinding]:
+        """The rights that fit a filter.
+
+        Raises:
+            Unanswered: the broker keeps none (no authorizer), or does not tell this user.
+        """
+        found: list[AclBinding] = await _answered(self._client.describe_acls(wanted, request_timeout=TIMEOUT_S))
+        return found
+
+    async def create_acls(self, acls: Iterable[AclBinding]) -> None:
+        """Give rights; those that are there already stay as they are.
+
+        Raises:
+            Unanswered: the broker refuses.
+        """
+        for answer in self._client.create_acls(list(acls), request_timeout=TIMEOUT_S).values():
+            await _answered(answer)
+
+    async def allowed_topics(self, names: Iterable[str]) -> dict[str, set[str]]:
+        """The topics, each → what this client's own user may do there; a hidden or missing topic has nothing."""
+        found: dict[str, set[str]] = {}
+        for name in names:
+            described = self._client.describe_topics(
+                TopicCollection([name]), include_authorized_operations=True, request_timeout=TIMEOUT_S
+            )
+            for answer in described.values():
+                try:
+                    found[name] = _operations(await _answered(answer))
+                except Unanswered:
+                    found[name] = set()
+        return found
+
+    async def allowed_group(self, group: str) -> set[str]:
+        """The operations that this client's own user may do with a consumer group."""
+        answers = self._client.describe_consumer_groups(
+            [group], include_authorized_operations=True, request_timeout=TIMEOUT_S
+        )
+        try:
+            return _operations(await _answered(answers[group]))
+        except Unanswered:
+            return set()
+
+
+def _operations(described: Any) -> set[str]:
+    return {operation.name for operation in described.authorized_operations or ()}
+
+
+async def _answered(answer: Future[Any]) -> Any:
+    try:
+        return await asyncio.wrap_future(answer)
+    except KafkaException as error:
+        raise Unanswered(error.args[0].str().removeprefix("Broker: ")) from None
