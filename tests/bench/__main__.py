@@ -8,6 +8,8 @@ Suite(
     title="Speed, against the plain library doing the same work",
     measures={
         "events": "tests.bench.events:measure",
+        "embedded": "tests.bench.events:embedded",
+        "load": "tests.bench.load:measure",
         "extraction": "tests.bench.extraction:measure",
         "pipeline": "tests.bench.pipeline:measure",
         "review": "tests.bench.judging:review",

@@ -1,7 +1,8 @@
 """What our plumbing is compared with: aiokafka alone, consume → produce two outputs an event → commit.
 
-`python -m tests.bench.aiokafka_loop BROKER GROUP PREFIX` runs until it is ended. The group `judged` decodes, judges and
-encodes as the identity agent does; any other reads nothing and sends the outputs of the first event for every event.
+`python -m tests.bench.aiokafka_loop BROKER FROM GROUP TO` runs until it is ended; FROM and TO are prefixes of the
+topics that it reads and writes. The group `judged` decodes, judges and encodes as the identity agent does; any other
+reads nothing and sends the outputs of the first event for every event.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ def bare() -> Work:
     return outputs
 
 
-async def loop(address: str, group: str, prefix: str, work: Work) -> None:
+async def loop(address: str, source: str, group: str, target: str, work: Work) -> None:
     """Consume, produce, wait for every acknowledgement, commit: at least once, as we do it."""
     consumer = AIOKafkaConsumer(
-        UPLOADS.name,
+        source + UPLOADS.name,
         bootstrap_servers=address,
-        group_id=group,
+        group_id=source + group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=int(SESSION_TIMEOUT_S * 1000),
@@ -66,11 +67,11 @@ async def loop(address: str, group: str, prefix: str, work: Work) -> None:
         for records in (await consumer.getmany(timeout_ms=200, max_records=BATCH)).values():
             for record in records:
                 for topic, value in work(record.value):
-                    acknowledgements.append(await producer.send(prefix + topic, value, key=record.key))
+                    acknowledgements.append(await producer.send(target + topic, value, key=record.key))
         if acknowledgements:
             await asyncio.gather(*acknowledgements)
             await consumer.commit()
 
 
 if __name__ == "__main__":
-    uvloop.run(loop(*sys.argv[1:4], judged() if sys.argv[2] == "judged" else bare()))
+    uvloop.run(loop(*sys.argv[1:5], judged() if sys.argv[3] == "judged" else bare()))

@@ -77,7 +77,7 @@ def worker(settings: Settings, *agents: str) -> Iterator[subprocess.Popen[bytes]
         # What the command line cannot say travels as the environment.
         given = {
             name: str(getattr(settings, name))
-            for name in ("broker", "session_timeout_s", "fetch_max_wait_s", "group_prefix", "store")
+            for name in ("broker", "session_timeout_s", "fetch_max_wait_s", "topic_prefix", "group_prefix", "store")
         }
         with process(command, Path(folder), log_level="warning", **given) as running:
             _wait_until_ready(running, port)
