@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
@@ -27,7 +27,14 @@ class Broker:
     """A broker of a cluster, on loopback."""
 
     def __init__(
-        self, number: int, port: int, folder: Path, log_dir: Path, jvm: Jvm, heap_mb: int, ready: Callable[[], bool]
+        self,
+        number: int,
+        port: int,
+        folder: Path,
+        log_dir: Path,
+        jvm: Jvm,
+        heap_mb: int,
+        registered: Callable[[Broker], Set[int]],
     ) -> None:
         self.number = number
         self.port = port
@@ -36,7 +43,7 @@ class Broker:
         self.log = folder / "log"
         self._jvm = jvm
         self._heap_mb = heap_mb
-        self._ready = ready
+        self._registered = registered
         self._process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -81,10 +88,10 @@ class Broker:
             command = self._jvm.command("kafka.Kafka", str(self.properties), heap_mb=self._heap_mb)
             self._process = self._jvm.start(command, self.log)
 
-    def wait(self, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until it is registered with the controllers and answers."""
+    def wait(self, others: Set[int] = frozenset(), timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until it answers and knows itself, and the others of these numbers, as registered."""
         deadline = monotonic() + timeout_s
-        while not (self.is_up() and self._ready()):
+        while not (self.is_up() and self._registered(self) >= {self.number, *others}):
             if self._process is None or self._process.poll() is not None:
                 code = self._process.returncode if self._process else None
                 raise KafkaError(f"broker {self.number} ended with {code}; the end of {self.log}:\n{self.tail()}")

@@ -5,28 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import secrets
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from deploy.kafka import jvm as java
+from deploy.kafka import security
 from deploy.kafka.broker import STOP_TIMEOUT_S, TAIL, Broker
 from deploy.kafka.jars import KafkaError, Report
 from deploy.kafka.jvm import Jvm
-
-if TYPE_CHECKING:
-    from aiokafka.admin import AIOKafkaAdminClient
+from deploy.kafka.security import Authority
 
 #: Below the ports that the system lends to outgoing connections (from 32768): one of those would be taken while its
 #: broker is down, even by a client that tries to reach just this broker and so connects to itself.
@@ -34,8 +35,8 @@ PORTS = range(20_000, 32_000)
 FORMAT_TIMEOUT_S = 60.0
 #: Of one question to a broker; it is asked again until the start's own time-out.
 ASK_TIMEOUT_S = 5.0
-
-T = TypeVar("T")
+#: Of the hash over a password; the least that Kafka takes, and its passwords here are random.
+ITERATIONS = 4096
 
 
 class Cluster:
@@ -72,8 +73,11 @@ class Cluster:
         self._report = report
         self._config = dict(config)
         self._jvm = jvm or _with_archive(java.find(report=report), report)
-        ports = _ports(brokers, first_port)
-        self._controllers = dict(enumerate(ports[brokers:], 1))
+        ports = _ports((3 if secure else 2) * brokers, first_port)
+        self._controllers = dict(enumerate(ports[brokers : 2 * brokers], 1))
+        #: Where a secure broker takes clients and other brokers by their certificates.
+        self._tls_ports = dict(enumerate(ports[2 * brokers :], 1))
+        self._authority = Authority(self.folder / "secure") if secure else None
         self.brokers = [
             Broker(
                 number,
@@ -82,7 +86,7 @@ class Cluster:
                 Path(log_dirs.get(number, self.folder / f"broker-{number}" / "data")).absolute(),
                 self._jvm,
                 heap_mb,
-                lambda number=number: self._registered(number),  # type: ignore[misc]
+                self._registered,
             )
             for number in range(1, brokers + 1)
         ]
@@ -94,8 +98,17 @@ class Cluster:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What `streams.settings.load` needs to reach it."""
-        return {"broker": self.address}
+        """What `streams.settings.load` needs to reach it; of a secure one, as its admin."""
+        if self._authority is None:
+            return {"broker": self.address}
+        return {
+            "broker": self.address,
+            "broker_protocol": "SASL_SSL",
+            "broker_ca": self._authority.certificate,
+            "broker_mechanism": security.MECHANISM,
+            "broker_user": security.ADMIN,
+            "broker_password_file": self._authority.password_file,
+        }
 
     def __enter__(self) -> Cluster:
         self.start()
@@ -110,9 +123,9 @@ class Cluster:
         Raises:
             KafkaError: a port is taken, the folder holds another kind of cluster, or a broker did not start.
         """
-        for port in (*(broker.port for broker in self.brokers), *self._controllers.values()):
-            _refuse_taken(port)
         cluster_id = self._identity()
+        for port in (*(broker.port for broker in self.brokers), *self._controllers.values(), *self._tls_ports.values()):
+            _refuse_taken(port)
         for broker in self.brokers:
             self._configure(broker)
         self._format(cluster_id)
@@ -120,7 +133,7 @@ class Cluster:
             for broker in self.brokers:
                 broker.launch()
             for broker in self.brokers:
-                broker.wait()
+                broker.wait({other.number for other in self.brokers})
         except BaseException:
             for broker in self.brokers:
                 broker.kill()
@@ -146,47 +159,107 @@ class Cluster:
         Raises:
             KafkaError: there is no such topic or partition, or it has no leader.
         """
+        from aiokafka.errors import KafkaError as ClientError
 
-        async def ask(admin: AIOKafkaAdminClient) -> int | None:
-            (found,) = await admin.describe_topics([topic])
-            leaders = {row["partition"]: row["leader"] for row in found["partitions"]}
-            return leaders.get(partition)
+        for broker in self.brokers:
+            with suppress(ClientError, OSError, TimeoutError):
+                rows = [row for found in self._ask(broker, [topic])["topics"] for row in found["partitions"]]
+                leaders: dict[int, int] = {row["partition"]: row["leader"] for row in rows}
+                if leaders.get(partition, -1) > 0:
+                    return self.brokers[leaders[partition] - 1]
+        raise KafkaError(f"{topic}[{partition}] has no leader")
 
-        number = _apart(lambda: self._ask(self.address, ask))
-        if number is None or not 1 <= number <= len(self.brokers):
-            raise KafkaError(f"{topic}[{partition}] has no leader")
-        return self.brokers[number - 1]
+    def add_user(self, name: str, password: str) -> dict[str, Any]:
+        """Let a user in by name and password; what it may do, access lists say. Returns the settings that name it."""
+        from confluent_kafka.admin import (
+            AdminClient,
+            ScramCredentialInfo,
+            ScramMechanism,
+            UserScramCredentialUpsertion,
+        )
+
+        authority = self._secured()
+        admin = AdminClient(
+            {
+                "bootstrap.servers": self.address,
+                "security.protocol": "SASL_SSL",
+                "ssl.ca.location": str(authority.certificate),
+                "sasl.mechanism": security.MECHANISM,
+                "sasl.username": security.ADMIN,
+                "sasl.password": authority.password,
+            }
+        )
+        form = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, ITERATIONS)
+        change = UserScramCredentialUpsertion(name, form, password.encode())
+        for done in admin.alter_user_scram_credentials([change]).values():
+            done.result(ASK_TIMEOUT_S)
+        # Each broker lets the user in once the change has reached it.
+        deadline = monotonic() + ASK_TIMEOUT_S
+        for broker in self.brokers:
+            while broker.is_up() and not self._registered(broker, name, password):
+                if monotonic() > deadline:
+                    raise KafkaError(f"broker {broker.number} does not let the new user {name!r} in")
+                sleep(0.02)
+        return self.settings | {"broker_user": name, "broker_password": password, "broker_password_file": None}
+
+    def certificate(self, name: str) -> dict[str, Any]:
+        """Settings of a client that shows a certificate of that name instead of a password."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or name in (security.ADMIN, security.BROKER):
+            raise KafkaError(f"{name!r} is no name for a client's certificate: letters, digits, '.', '_', '-'")
+        authority = self._secured()
+        cert, key = authority.issue(name)
+        return {
+            "broker": ",".join(f"127.0.0.1:{port}" for port in self._tls_ports.values()),
+            "broker_protocol": "SSL",
+            "broker_ca": authority.certificate,
+            "broker_cert": cert,
+            "broker_key": key,
+        }
+
+    def _secured(self) -> Authority:
+        if self._authority is None:
+            raise KafkaError("this cluster is not secure: it knows no users")
+        return self._authority
 
     # How a broker is asked
 
-    async def _ask(self, address: str, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-        from aiokafka.admin import AIOKafkaAdminClient
+    def _ask(self, broker: Broker, topics: list[str], *user: str) -> dict[str, Any]:
+        """The metadata as this broker knows it, of the cluster and of these topics."""
+        from aiokafka.conn import create_conn
+        from aiokafka.protocol.metadata import MetadataRequest
 
-        admin = AIOKafkaAdminClient(
-            bootstrap_servers=address, request_timeout_ms=int(ASK_TIMEOUT_S * 1000), **self._connection()
-        )
-        try:
-            async with asyncio.timeout(2 * ASK_TIMEOUT_S):
-                await admin.start()
-                return await question(admin)
-        finally:
-            await admin.close()
+        async def ask() -> dict[str, Any]:
+            connection = await create_conn(
+                "127.0.0.1", broker.port, request_timeout_ms=int(ASK_TIMEOUT_S * 1000), **self._connection(*user)
+            )
+            try:
+                answer = await connection.send(MetadataRequest(topics, allow_auto_topic_creation=False))
+                return dict(answer.to_object())
+            finally:
+                connection.close()
 
-    def _connection(self) -> dict[str, Any]:
-        return {}
+        # In a thread with a loop of its own: whoever asks may be inside a running loop.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(lambda: asyncio.run(ask())).result()
 
-    def _registered(self, number: int) -> bool:
-        """Whether that broker answers and knows itself and all that run as registered."""
+    def _connection(self, user: str = security.ADMIN, password: str | None = None) -> dict[str, Any]:
+        if self._authority is None:
+            return {}
+        return {
+            "security_protocol": "SASL_SSL",
+            "ssl_context": ssl.create_default_context(cafile=self._authority.certificate),
+            "sasl_mechanism": security.MECHANISM,
+            "sasl_plain_username": user,
+            "sasl_plain_password": password or self._authority.password,
+        }
+
+    def _registered(self, broker: Broker, *user: str) -> set[int]:
+        """The brokers that this one knows as registered and running; none if it does not answer (to the user)."""
         from aiokafka.errors import KafkaError as ClientError
 
-        wanted = {broker.number for broker in self.brokers if broker.pid is not None}
-
-        async def ask(admin: AIOKafkaAdminClient) -> bool:
-            return {row["node_id"] for row in (await admin.describe_cluster())["brokers"]} >= wanted
-
         with suppress(ClientError, OSError, TimeoutError):
-            return _apart(lambda: self._ask(self.brokers[number - 1].address, ask))
-        return False
+            return {row["node_id"] for row in self._ask(broker, [], *user)["brokers"]}
+        return set()
 
     # What is on disk
 
@@ -210,9 +283,12 @@ class Cluster:
 
     def _configure(self, broker: Broker) -> None:
         broker.properties.parent.mkdir(parents=True, exist_ok=True)
-        lines = {**self._properties(broker), **self._config}
-        text = "".join(f"{name}={value}\n" for name, value in lines.items())
-        broker.properties.touch(0o600)
+        lines = self._properties(broker)
+        if self._authority is not None:
+            store = self._authority.key_store(security.BROKER)
+            ports = broker.port, self._tls_ports[broker.number], self._controllers[broker.number]
+            lines |= self._authority.properties(*ports, store)
+        text = "".join(f"{name}={value}\n" for name, value in {**lines, **self._config}.items())
         broker.properties.write_text(text, "utf-8")
 
     def _properties(self, broker: Broker) -> dict[str, str]:
@@ -251,16 +327,22 @@ class Cluster:
         for broker in new:
             broker.log_dir.mkdir(parents=True, exist_ok=True)
             log = broker.log.with_name("format.log")
-            command = self._jvm.command(
-                "kafka.tools.StorageTool", "format", "--config", str(broker.properties), "--cluster-id", cluster_id
-            )
-            runs.append((broker, log, replace(self._jvm, recording=False).start(command, log)))
-        for broker, log, run in runs:
+            arguments = ["format", "--config", str(broker.properties), "--cluster-id", cluster_id]
+            if self._authority is not None:
+                user = f"{security.MECHANISM}=[name={security.ADMIN},password={self._authority.password}]"
+                arguments += ["--add-scram", user]
+            java, *rest = replace(self._jvm, recording=False).command("kafka.tools.StorageTool", *arguments)
+            # From a file, since everybody on the machine can read a command line.
+            file = broker.log.with_name("format.arguments")
+            security.write_secret(file, "\n".join(map(_quoted, rest)).encode())
+            runs.append((broker, log, file, self._jvm.start([java, f"@{file}"], log)))
+        for broker, log, file, run in runs:
             try:
                 code = run.wait(FORMAT_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 run.kill()
                 code = run.wait()
+            file.unlink()
             if code != 0:
                 raise KafkaError(
                     f"the storage of broker {broker.number} was not formatted ({code}); {log} ends:\n"
@@ -283,20 +365,15 @@ def _with_archive(jvm: Jvm, report: Report) -> Jvm:
     return jvm
 
 
-def _apart(question: Callable[[], Awaitable[T]]) -> T:
-    """Run it in a thread with a loop of its own: whoever asks may be inside a running loop."""
-
-    async def asked() -> T:
-        return await question()
-
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(asked())).result()
+def _quoted(argument: str) -> str:
+    """As Java's argument files want it."""
+    return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _ports(brokers: int, first: int | None) -> list[int]:
-    """Two a broker: for clients, then for controllers."""
+def _ports(count: int, first: int | None) -> list[int]:
+    """Consecutive ones from the first on, or free ones."""
     if first is not None:
-        return list(range(first, first + 2 * brokers))
+        return list(range(first, first + count))
     found: list[int] = []
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as probe:
@@ -304,9 +381,9 @@ def _ports(brokers: int, first: int | None) -> list[int]:
             with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
                 found.append(port)
-        if len(found) == 2 * brokers:
+        if len(found) == count:
             return found
-    raise KafkaError(f"no {2 * brokers} ports are free between {PORTS.start} and {PORTS.stop}")
+    raise KafkaError(f"no {count} ports are free between {PORTS.start} and {PORTS.stop}")
 
 
 def _refuse_taken(port: int) -> None:
