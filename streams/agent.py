@@ -71,6 +71,10 @@ class Agent(abc.ABC):
     inputs: ClassVar[tuple[Topic, ...]]
     #: Compacted topics that the agent looks things up in; they are read whole before its first message.
     views: ClassVar[tuple[Topic, ...]] = (POLICIES,)
+    #: Everything that `handle` and `tick` may produce to; the worker's user is given the right to write there alone.
+    outputs: ClassVar[tuple[Topic, ...]]
+    #: What `restore` reads back beside the inputs and views.
+    reads_back: ClassVar[tuple[Topic, ...]] = ()
     #: Messages that are handled, produced and acknowledged together. 500 keeps the wait for the broker's
     #: acknowledgement small against the work; an agent whose messages take seconds sets it lower.
     batch_size: ClassVar[int] = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import get_args
+from typing import ClassVar, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -15,7 +15,7 @@ from agents.judging import JudgingAgent
 from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
 from schemas.decision import Decision
 from schemas.orders import Review
-from schemas.topics import COMPLAINT_RESULTS, COMPLAINTS, DECISIONS, REVIEWS, RULINGS, TAKEDOWNS
+from schemas.topics import COMPLAINT_RESULTS, COMPLAINTS, DECISIONS, REVIEWS, RULINGS, TAKEDOWNS, Topic
 from streams.agent import Assigned, Context, Incoming, Outgoing
 
 DAY_S = 86_400.0
@@ -28,6 +28,8 @@ class Complaints(JudgingAgent):
 
     name = "complaints"
     inputs = (COMPLAINTS, RULINGS, DECISIONS)
+    outputs: ClassVar[tuple[Topic, ...]] = (*JudgingAgent.outputs, COMPLAINT_RESULTS)
+    reads_back = (COMPLAINT_RESULTS, REVIEWS, TAKEDOWNS)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

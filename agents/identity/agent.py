@@ -34,6 +34,7 @@ class Identity(JudgingAgent):
     name = "identity"
     inputs = (UPLOADS, SEGMENTS)
     views: ClassVar[tuple[Topic, ...]] = (POLICIES, PUBLISHERS, PROVIDERS, FEATURES, STANDINGS, ENTITIES)
+    outputs: ClassVar[tuple[Topic, ...]] = (*JudgingAgent.outputs, ADMITTED)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

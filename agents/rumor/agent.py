@@ -21,6 +21,7 @@ class Rumor(JudgingAgent):
     name = "rumor"
     inputs = (SIGNALS,)
     views: ClassVar[tuple[Topic, ...]] = (POLICIES, RUMORS)
+    outputs: ClassVar[tuple[Topic, ...]] = (*JudgingAgent.outputs, REFUTATIONS)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

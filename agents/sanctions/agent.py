@@ -25,6 +25,7 @@ class Sanctions(Agent):
     name = "sanctions"
     inputs = (DECISIONS, RULINGS)
     views: ClassVar[tuple[Topic, ...]] = (POLICIES, STANDINGS)
+    outputs: ClassVar[tuple[Topic, ...]] = (STANDINGS, SANCTIONS, ENTITIES)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

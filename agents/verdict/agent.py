@@ -20,6 +20,8 @@ class Verdict(Agent):
 
     name = "verdict"
     inputs = (DECISIONS,)
+    outputs = (VERDICTS, TAKEDOWNS)
+    reads_back = (VERDICTS, TAKEDOWNS)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -29,6 +29,7 @@ class Extraction(Agent):
     name = "extraction"
     inputs = (ADMITTED,)
     views: ClassVar[tuple[Topic, ...]] = ()
+    outputs = (SIGNALS,)
     slow = True
     #: Enough to keep every decoding process busy between two batches, few enough to finish within a stop's grace.
     batch_size = 16
