@@ -33,6 +33,8 @@ from deploy.kafka.security import Authority
 #: broker is down, even by a client that tries to reach just this broker and so connects to itself.
 PORTS = range(20_000, 32_000)
 FORMAT_TIMEOUT_S = 60.0
+#: For writing the class archive at the end of a run: some two seconds.
+ARCHIVE_TIMEOUT_S = 60.0
 #: Of one question to a broker; it is asked again until the start's own time-out.
 ASK_TIMEOUT_S = 5.0
 #: Of the hash over a password; the least that Kafka takes, and its passwords here are random.
@@ -70,9 +72,8 @@ class Cluster:
             raise KafkaError(f"a cluster has at least one broker, not {brokers}")
         self.folder = folder.absolute()
         self.secure = secure
-        self._report = report
         self._config = dict(config)
-        self._jvm = jvm or _with_archive(java.find(report=report), report)
+        self._jvm = jvm or prepare(report=report)
         ports = _ports((3 if secure else 2) * brokers, first_port)
         self._controllers = dict(enumerate(ports[brokers : 2 * brokers], 1))
         #: Where a secure broker takes clients and other brokers by their certificates.
@@ -350,14 +351,19 @@ class Cluster:
                 )
 
 
-def _with_archive(jvm: Jvm, report: Report) -> Jvm:
-    """Make the class archive by one run of a broker if it is not there: once a machine, for fast starts ever after."""
+def prepare(folder: Path | None = None, report: Report = lambda _: None) -> Jvm:
+    """Java and Kafka's jars, fetched if need be, and the class archive: made by one run of a broker, once a machine.
+
+    Raises:
+        KafkaMissing: there is no Java that Kafka runs on, or the jars cannot be had.
+    """
+    jvm = java.find(folder, report)
     if not jvm.archive.exists():
         report("preparing faster starts: one run of a broker, once on this machine")
-        with tempfile.TemporaryDirectory() as folder:
-            archive = Path(folder) / "classes.jsa"
-            with Cluster(Path(folder), brokers=1, jvm=replace(jvm, archive=archive, recording=True)):
-                pass
+        with tempfile.TemporaryDirectory() as place:
+            archive = Path(place) / "classes.jsa"
+            with Cluster(Path(place), brokers=1, jvm=replace(jvm, archive=archive, recording=True)) as run:
+                run.brokers[0].stop(ARCHIVE_TIMEOUT_S)
             if archive.exists():
                 fresh = jvm.archive.with_name(f"{jvm.archive.name}.{secrets.token_hex(4)}")
                 shutil.copyfile(archive, fresh)
