@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -99,32 +99,30 @@ class Admin:
         for answer in self._client.create_acls(list(acls), request_timeout=TIMEOUT_S).values():
             await _answered(answer)
 
-    async def allowed_topics(self, names: Iterable[str]) -> dict[str, set[str]]:
+    async def allowed_topics(self, names: Collection[str]) -> dict[str, set[str]]:
         """The topics, each → what this client's own user may do there; a hidden or missing topic has nothing."""
-        found: dict[str, set[str]] = {}
-        for name in names:
-            described = self._client.describe_topics(
-                TopicCollection([name]), include_authorized_operations=True, request_timeout=TIMEOUT_S
-            )
-            for answer in described.values():
-                try:
-                    found[name] = _operations(await _answered(answer))
-                except Unanswered:
-                    found[name] = set()
-        return found
-
-    async def allowed_group(self, group: str) -> set[str]:
-        """The operations that this client's own user may do with a consumer group."""
-        answers = self._client.describe_consumer_groups(
-            [group], include_authorized_operations=True, request_timeout=TIMEOUT_S
+        if not names:
+            return {}
+        answers = self._client.describe_topics(
+            TopicCollection(list(names)), include_authorized_operations=True, request_timeout=TIMEOUT_S
         )
-        try:
-            return _operations(await _answered(answers[group]))
-        except Unanswered:
-            return set()
+        return {name: await _allowed(answer) for name, answer in answers.items()}
+
+    async def allowed_groups(self, names: Collection[str]) -> dict[str, set[str]]:
+        """The consumer groups, each → what this client's own user may do with it, whether it is there or not."""
+        if not names:
+            return {}
+        answers = self._client.describe_consumer_groups(
+            list(names), include_authorized_operations=True, request_timeout=TIMEOUT_S
+        )
+        return {name: await _allowed(answer) for name, answer in answers.items()}
 
 
-def _operations(described: Any) -> set[str]:
+async def _allowed(answer: Future[Any]) -> set[str]:
+    try:
+        described = await _answered(answer)
+    except Unanswered:
+        return set()
     return {operation.name for operation in described.authorized_operations or ()}
 
 

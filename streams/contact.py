@@ -59,9 +59,15 @@ async def _connected(server: str, settings: Settings) -> AIOKafkaConnection:
     given: dict[str, Any] = connection(settings)
     del given["bootstrap_servers"]
     # A server that expects TLS and is sent none may keep silent: the whole of it has a time-out, not each step alone.
-    return await asyncio.wait_for(
-        create_conn(host, port, request_timeout_ms=int(TIMEOUT_S * 1000), **given), timeout=TIMEOUT_S
-    )
+    async with asyncio.timeout(TIMEOUT_S):
+        conn = await create_conn(host, port, request_timeout_ms=int(TIMEOUT_S * 1000), **given)
+        try:
+            # A listener that asks for SASL closes only when it is asked for something without.
+            await conn.send(MetadataRequest([]))
+        except BaseException:
+            conn.close()
+            raise
+        return conn
 
 
 def _address(server: str) -> tuple[str, int]:
@@ -97,7 +103,7 @@ def _reason(error: Exception, server: str, settings: Settings) -> str:
             f"VERISTREAM_BROKER_PROTOCOL = {protocol} says, and does it ask for a certificate (VERISTREAM_BROKER_CERT)?"
         )
     if isinstance(error, UnsupportedSaslMechanismError):
-        return f"{server} does not take {settings.broker_mechanism}: set VERISTREAM_BROKER_MECHANISM. {_text(error)}"
+        return f"{server} does not take {settings.broker_mechanism}: set VERISTREAM_BROKER_MECHANISM to what it takes"
     if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):
         return (
             f"{server} refuses user {settings.broker_user!r} with {settings.broker_mechanism}: {_text(error)}. Correct "
@@ -114,10 +120,16 @@ def _reason(error: Exception, server: str, settings: Settings) -> str:
             f"no Kafka broker answers at {server}: {what} (`veristream up` brings its own) "
             "or name yours with --broker or VERISTREAM_BROKER"
         )
+    asks = " If it asks for a certificate, name one with VERISTREAM_BROKER_CERT" if _lacks_certificate(settings) else ""
     return (
         f"{server} answers, but not as VERISTREAM_BROKER_PROTOCOL = {protocol} says ({_text(error)}): set the protocol "
-        "of that port (PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL), or name another"
+        f"of that port (PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL), or name another.{asks}"
     )
+
+
+def _lacks_certificate(settings: Settings) -> bool:
+    # With TLS 1.3 a server refuses a client without one only after the handshake, by closing.
+    return uses_tls(settings) and not settings.broker_cert
 
 
 def _text(error: Exception) -> str:

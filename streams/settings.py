@@ -156,6 +156,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("broker_ca", "broker_cert", "broker_key", "broker_password", "broker_password_file", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return value or None  # how deployments leave a variable out
+
     @field_validator("broker")
     @classmethod
     def _address(cls, value: str) -> str:
@@ -198,7 +203,7 @@ def load(**flags: Any) -> Settings:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        # A default that is derived from another setting is not asked for where any is wrong: that is no fault of its own.
+        # A default that is derived from another setting is not made where any is wrong: no fault of its own.
         wrong = [dict(fault) for fault in error.errors() if fault["type"] != "default_factory_not_called"]
         raise SettingsError("\n".join(_fault(fault, given) for fault in wrong)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

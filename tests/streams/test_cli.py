@@ -626,7 +626,7 @@ def test_doctor_works_without_a_broker(veristream: Run) -> None:
     result = veristream("doctor", "--broker", address, "--json")
     assert result.code == 1
     (bad,) = [line for line in result.lines if line["state"] == "bad"]
-    assert (bad["name"], bad["found"]) == ("broker", f"{address} does not answer")
+    assert (bad["name"], bad["found"]) == ("broker", f"{address} cannot be used")
 
 
 def test_doctor_finds_a_folder_that_cannot_be_written(
