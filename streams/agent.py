@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from schemas.message import Message
 from schemas.policy import Policy
@@ -38,9 +38,20 @@ class Outgoing(NamedTuple):
 #: Which partitions of which topics (by their names in the table) a worker has.
 Assigned = frozenset[tuple[str, int]]
 
-#: Reads topics back: (topic → seconds back from now) → their messages, oldest first within a partition. Of the topics
-#: in the second argument only those partitions are read.
-ReadBack = Callable[[Mapping[Topic, float], Mapping[Topic, frozenset[int]]], Awaitable[list[Message]]]
+
+class ReadBack(Protocol):
+    """Reads topics back, one message after another."""
+
+    def __call__(
+        self,
+        since: Mapping[Topic, float],
+        only: Mapping[Topic, frozenset[int]],
+        after: Mapping[tuple[str, int], int],
+        /,
+    ) -> AsyncIterator[Incoming]:
+        """The messages of the topics in `since` that are younger than so many seconds, up to what lies there now, in
+        the order of each partition. Of the topics in `only` just those partitions are read; a (topic, partition) in
+        `after` is read from that offset on, however old it is."""
 
 
 @dataclass(frozen=True)
@@ -103,3 +114,7 @@ class Agent(abc.ABC):
 
     async def restore(self, assigned: Assigned) -> None:  # noqa: B027 - most agents need none
         """Rebuild from the topics what the agent keeps in memory; called when partitions have been assigned."""
+
+    def doubt(self) -> None:  # noqa: B027 - most agents need none
+        """What was made from the last messages may never have been produced: the next `restore` must trust nothing that
+        is kept in memory."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from time import time
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -17,7 +16,6 @@ from aiokafka.errors import (
     for_code,
 )
 
-from schemas.message import Message, Refused, decode
 from schemas.topics import DEADLETTERS, TOPICS, Topic
 from streams.contact import KafkaUnusable, contact, metadata
 from streams.security import connection
@@ -173,48 +171,3 @@ async def caught_up(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, in
         if await consumer.position(part) < max(end, consumer.highwater(part) or 0):
             return False
     return True
-
-
-async def read_back(
-    settings: Settings, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]
-) -> list[Message]:
-    """The messages of some topics that are younger than so many seconds, at least up to what lies there now.
-
-    Of a topic in `only` just those partitions are read. Order holds within a partition. Messages that cannot be read
-    are passed over: whoever met them first has sent them to the dead letters.
-    """
-    consumer = await started(reader(settings), settings)
-    try:
-        topics = {settings.topic_prefix + topic.name: topic for topic in since}
-        parts = [
-            part
-            for part in await partitions_of(settings, since)
-            if part.partition in only.get(topics[part.topic], {part.partition})
-        ]
-        if not parts:
-            return []
-        ends = await consumer.end_offsets(parts)
-        now_ms = int(time() * 1000)
-        starts = await consumer.offsets_for_times(
-            {part: now_ms - int(since[topics[part.topic]] * 1000) for part in parts}
-        )
-        # Where nothing is young enough, Apache Kafka gives no offset; the embedded broker gives 0 with no timestamp.
-        wanted = [part for part in parts if starts.get(part) and starts[part].timestamp >= 0]
-        if not wanted:
-            return []
-        consumer.assign(wanted)
-        for part in wanted:
-            consumer.seek(part, starts[part].offset)
-        found: list[Message] = []
-        while not await caught_up(consumer, {part: ends[part] for part in wanted}):
-            for part, records in (await consumer.getmany(timeout_ms=200, max_records=5000)).items():
-                topic = topics[part.topic]
-                for record in records:
-                    if record.value is not None:
-                        try:
-                            found.append(decode(topic.message, record.value))
-                        except Refused:
-                            continue
-        return found
-    finally:
-        await consumer.stop()

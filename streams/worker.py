@@ -5,21 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
-from schemas.message import Message, Refused
+from schemas.message import Refused
 from schemas.policy import Policy, default_policy
 from schemas.topics import POLICIES, Topic
-from streams.agent import Agent, Context
+from streams.agent import Agent, Context, Incoming
 from streams.app import attach
 from streams.health import Health
-from streams.kafka import read_back
 from streams.metrics import Metrics
 from streams.progress import Progress
+from streams.readback import read_back
 from streams.registered import installed
 from streams.settings import Settings, SettingsError
 from streams.transport import App
@@ -86,8 +86,13 @@ class Worker:
             self.metrics.policy.labels(policy.name).set(policy.version)
             log.info("policy %s version %d is in force", policy.name, policy.version)
 
-    async def _read_back(self, since: Mapping[Topic, float], only: Mapping[Topic, frozenset[int]]) -> list[Message]:
-        return await read_back(self.settings, since, only)
+    def _read_back(
+        self,
+        since: Mapping[Topic, float],
+        only: Mapping[Topic, frozenset[int]],
+        after: Mapping[tuple[str, int], int],
+    ) -> AsyncIterator[Incoming]:
+        return read_back(self.settings, since, only, after)
 
     def problems(self) -> list[str]:
         """Why this worker is not ready; empty when it is."""

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from agents.complaints.case import SETTLED
 from agents.complaints.desk import KEEP_DAYS, Desk
-from agents.complaints.restore import ORDERS_DAYS, restored
+from agents.complaints.restore import ORDERS_DAYS, needed, restored
 from agents.judging import JudgingAgent
 from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
 from schemas.decision import Decision
@@ -57,7 +57,10 @@ class Complaints(JudgingAgent):
         mine = {
             topic: frozenset(partition for name, partition in assigned if name == topic.name) for topic in self.inputs
         }
-        self._desk = restored(await self.context.read_back(since, mine), self.context.clock())
+        desk = Desk()
+        found = self.context.read_back(since, mine, {})
+        kept_back = [each.value async for each in found if needed(each.value, desk)]
+        self._desk = restored(kept_back, self.context.clock(), desk)
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Take a complaint or a ruling, or remember an item."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from agents.complaints.case import outcome
+from agents.complaints.case import APPEAL, UNKNOWN, WEIGHT, outcome
 from agents.complaints.desk import AGENT, Desk, decision_id
 from schemas.complaint import Complaint, ComplaintResult
 from schemas.decision import Decision
@@ -22,9 +22,21 @@ from schemas.sanction import Ruling
 ORDERS_DAYS = 1.0
 
 
-def restored(messages: Sequence[Message], now: datetime) -> Desk:
-    """The desk after these messages, in any order but for results of the same complaint."""
-    desk = Desk()
+def needed(message: Message, desk: Desk) -> bool:
+    """Whether `restored` needs this message. The items that others decided on, by far the most of what is read back,
+    are noted at the desk at once instead."""
+    if isinstance(message, Decision) and message.agent != AGENT:
+        desk.note(message)
+        return False
+    if isinstance(message, Review | Takedown):
+        return any(reason.code in (WEIGHT, APPEAL, UNKNOWN) for reason in message.reasons)
+    return True
+
+
+def restored(messages: Sequence[Message], now: datetime, desk: Desk | None = None) -> Desk:
+    """The desk after these messages, in any order but for results of the same complaint. `desk`: one where nothing but
+    items are known."""
+    desk = desk or Desk()
     results = {message.complaint_id: message for message in messages if isinstance(message, ComplaintResult)}
     for message in sorted(_history(messages), key=_moment):
         result = results.get(message.complaint_id or "")

@@ -42,8 +42,8 @@ class Sanctions(Agent):
         key, so their numbers agree, and Faust gives the same numbers of both inputs to one worker.
         """
         mine = frozenset(partition for _, partition in assigned)
-        rows = await self.context.read_back({STANDINGS: ROWS_BACK_S}, {STANDINGS: mine})
-        self._ledger.restore(row for row in rows if isinstance(row, Standing))
+        found = self.context.read_back({STANDINGS: ROWS_BACK_S}, {STANDINGS: mine}, {})
+        self._ledger.restore([row.value async for row in found])
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Take one decision or ruling."""

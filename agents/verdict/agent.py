@@ -26,16 +26,40 @@ class Verdict(Agent):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._join = Join()
+        self._mine: frozenset[int] = frozenset()
+        #: (topic, partition) → the offset after the last message of it that is known here.
+        self._after: dict[tuple[str, int], int] = {}
+
+    def doubt(self) -> None:
+        """Forget everything: what counts as answered here may be on no topic."""
+        self._join, self._mine, self._after = Join(), frozenset(), {}
 
     async def restore(self, assigned: Assigned) -> None:
-        """Read back what was decided and answered, for the partitions that this worker now has."""
+        """Read back what was decided and answered, for the partitions that this worker now has.
+
+        Of those that it had before only what lies after the last message that it knows: mostly nothing, but another
+        worker may have had them while this one was cut off. Decisions are read before verdicts, because only verdicts
+        on the items of these partitions are kept: all workers' verdicts of an hour do not fit memory.
+        """
         mine = frozenset(partition for topic, partition in assigned if topic == DECISIONS.name)
-        since = {DECISIONS: KEEP_S, VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S}
-        self._join.restore(await self.context.read_back(since, {DECISIONS: mine}))
+        gained, self._mine = mine - self._mine, mine
+        self._after = {
+            place: offset
+            for place, offset in self._after.items()
+            if (place[1] in mine - gained if place[0] == DECISIONS.name else not gained)
+        }
+        self._join.keep(mine)
+        for since in ({DECISIONS: KEEP_S}, {VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S}):
+            async for found in self.context.read_back(since, {DECISIONS: mine}, dict(self._after)):
+                self._join.recall(found.value, found.partition, self.context.clock())
+                self._after[found.topic, found.partition] = found.offset + 1
+        self._join.recalled()
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Take one decision."""
-        return self._out(self._join.take(message.value, self.context.policy, self.context.clock()))
+        place = (message.topic, message.partition)
+        self._after[place] = max(self._after.get(place, 0), message.offset + 1)
+        return self._out(self._join.take(message.value, self.context.policy, self.context.clock(), message.partition))
 
     def tick(self, now: datetime) -> Iterable[Outgoing]:
         """Answer what is past its deadline."""

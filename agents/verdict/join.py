@@ -1,9 +1,13 @@
-"""The join: which decisions an item has so far, which streams are stopped, and what has been answered. No Kafka."""
+"""The join: which decisions an item has so far, which streams are stopped, and what has been answered. No Kafka.
+
+What came first and what replaces what is told by the order on the topics, never by the times in messages: the workers
+that wrote them may have clocks that are hours apart. Deadlines and forgetting go by this worker's clock alone.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,10 +17,14 @@ from schemas.orders import Takedown
 from schemas.policy import Policy
 from schemas.verdict import Verdict
 
-#: How long an item is remembered after its first decision, in seconds: late decisions within it change the answer, and
-#: repeats within it are recognised. Deadlines are minutes; an hour outlasts a worker's restart and a long backlog.
+#: How long an item is remembered once it is complete, in seconds: decisions under a new policy and complaints within it
+#: change the answer, and repeats within it are recognised. It outlasts a worker's restart, after which so much is read
+#: back.
 KEEP_S = 3600.0
-#: Items remembered at most, oldest forgotten first: about 200 MB.
+#: How long an item is remembered that lacks a decision, in seconds: an agent that was away for most of a day and comes
+#: back still finishes what was held for it.
+KEEP_LATE_S = 86_400.0
+#: Items remembered at most: about 300 MB (`make bench ARGS=state`). Complete ones are forgotten first, oldest first.
 MOST_ITEMS = 100_000
 #: Stopped streams remembered at most; few livestreams outlast a day, and a day has far fewer that are stopped.
 MOST_STREAMS = 100_000
@@ -26,8 +34,15 @@ MOST_STREAMS = 100_000
 class Item:
     """An item's decisions by agent, and its last answer."""
 
+    #: When its deadline began.
     opened_at: datetime
+    #: When this worker met it.
+    noted_at: datetime
+    #: Of the topic of decisions.
+    partition: int
     decisions: dict[str, Decision] = field(default_factory=dict)
+    #: Ids of decisions that others have taken the place of.
+    replaced: tuple[str, ...] = ()
     verdict: Verdict | None = None
 
     @property
@@ -40,48 +55,80 @@ class Join:
     """Takes decisions; says which verdicts and stream orders follow."""
 
     def __init__(self) -> None:
+        #: In the order in which this worker met them.
         self._items: OrderedDict[str, Item] = OrderedDict()
+        #: Those that lacked a decision when the others of their age were forgotten.
+        self._late: OrderedDict[str, Item] = OrderedDict()
         self._open: dict[str, Item] = {}
         #: stream → the segment from which on it is cut.
         self._cut: OrderedDict[str, int] = OrderedDict()
         self._held: OrderedDict[tuple[str, str], None] = OrderedDict()
-        #: What a restart found on the topic, oldest first: their streams may not have been ordered to stop.
-        self._restored: list[Decision] = []
+        #: What was read back that stops streams, oldest first: the order may not have been given.
+        self._owing: deque[Decision] = deque(maxlen=MOST_STREAMS)
+        #: Items that were read back since `keep`, by partition, and how many of each partition there may be.
+        self._recalled: dict[int, deque[str]] = {}
+        self._share = MOST_ITEMS
 
-    def restore(self, messages: Iterable[object]) -> None:
-        """Begin from what the topics hold: decisions, verdicts and takedowns, in any order. Nothing follows from it
-        at once; what is due is said by the next `due`."""
-        messages = list(messages)
-        self.__init__()  # type: ignore[misc]
-        for message in messages:
-            if isinstance(message, Decision):
-                self._note(message)
-            elif isinstance(message, Takedown) and message.stream_id:
-                if message.kind == "cut_stream":
-                    self._cut[message.stream_id] = message.seq or 0
-                else:
-                    self._held[message.stream_id, message.until] = None
-        for message in messages:
-            if (
-                isinstance(message, Verdict)
-                and (item := self._items.get(message.event_id))
-                and (item.verdict is None or message.decided_at >= item.verdict.decided_at)
-            ):
+    def keep(self, partitions: Collection[int]) -> None:
+        """Only these partitions of decisions are this worker's from now on; what was met of others is forgotten.
+
+        Then follow, where they are read back, `recall` for decisions in the order of their partitions, `recall` for
+        verdicts and takedowns, and `recalled`. Nothing follows from it at once; what is due is said by the next `due`.
+        """
+        for items in (self._items, self._late):
+            for event_id in [event_id for event_id, item in items.items() if item.partition not in partitions]:
+                del items[event_id]
+                self._open.pop(event_id, None)
+        self._recalled = {}
+        self._share = max(1, (MOST_ITEMS - len(self._items) - len(self._late)) // max(1, len(partitions)))
+
+    def recall(self, message: object, partition: int, now: datetime) -> None:
+        """Take what lies on a topic. Bounded: verdicts count only for items whose decisions were read before."""
+        if isinstance(message, Decision):
+            self._recall_decision(message, partition, now)
+        elif isinstance(message, Verdict):
+            item = self._item(message.event_id)
+            # A later verdict names the one before it, and comes after it; an older one that is read again says nothing.
+            if item and not (item.verdict and item.verdict.replaces == message.verdict_id):
                 item.verdict = message
+        elif isinstance(message, Takedown) and message.stream_id:
+            if message.kind == "cut_stream":
+                self._cut[message.stream_id] = message.seq or 0
+            else:
+                self._held[message.stream_id, message.until] = None
+            self._forget_streams()
+
+    def _recall_decision(self, decision: Decision, partition: int, now: datetime) -> None:
+        # The deadline goes on from where it began before the restart, as far as another's clock can say.
+        item = self._note(decision, partition, now, opened_at=min(decision.decided_at, now))
+        if item is None:
+            return
+        self._open[decision.event_id] = item
+        if decision.stop and decision.stream_id:
+            self._owing.append(decision)
+        if len(item.decisions) == 1:
+            mine = self._recalled.setdefault(partition, deque())
+            mine.append(decision.event_id)
+            if len(mine) > self._share:
+                oldest = mine.popleft()
+                self._items.pop(oldest, None)
+                self._open.pop(oldest, None)
+
+    def recalled(self) -> None:
+        """Everything has been read back."""
         # What lies on the topic may not have been taken before the restart, and is ignored as a repeat when it is
-        # delivered: what follows from it is found out here.
-        for event_id, item in self._items.items():
+        # delivered: what follows from it is found out by `due`.
+        for event_id, item in list(self._open.items()):
             if item.verdict and {d.decision_id for d in item.decisions.values()} <= set(item.verdict.decisions):
                 del self._open[event_id]
-        noted = [decision for item in self._items.values() for decision in item.decisions.values()]
-        self._restored = sorted(noted, key=lambda decision: decision.decided_at)
+        self._recalled = {}
 
-    def take(self, decision: Decision, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
+    def take(self, decision: Decision, policy: Policy, now: datetime, partition: int) -> Iterator[Verdict | Takedown]:
         """What follows from one decision; nothing if it was taken before."""
         yield from self._owed(policy)
-        if decision.event_id not in self._items and decision.agent not in policy.verdict.agents:
+        if decision.agent not in policy.verdict.agents and self._item(decision.event_id) is None:
             return  # about an item long answered (a complaint): its order is all that is needed
-        item = self._note(decision)
+        item = self._note(decision, partition, now, opened_at=now)
         if item is None:
             return
         for order in self._stream_order(decision, policy):
@@ -90,6 +137,9 @@ class Join:
                 yield from self._after_cut(decision.stream_id, policy, now)
         if self._is_cut(decision) or is_final(item.decisions, policy):
             yield from self._answer(decision.event_id, item, policy, now)
+            if self._late.pop(decision.event_id, None):
+                item.noted_at = now
+                self._items[decision.event_id] = item
 
     def due(self, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
         """Answers for items that are complete and unanswered (after a restart), or past their deadline; and what
@@ -97,27 +147,37 @@ class Join:
         yield from self._owed(policy)
         for event_id, item in list(self._open.items()):
             if not item.decisions.keys() & set(policy.verdict.agents):
-                del self._items[event_id], self._open[event_id]  # read back without the decisions it is about
+                # Read back without the decisions it is about.
+                self._drop(event_id)
                 continue
             segment = item.any.stream_id is not None
             limit = policy.verdict.segment_deadline_s if segment else policy.verdict.upload_deadline_s
             if is_final(item.decisions, policy) or now - item.opened_at >= timedelta(seconds=limit):
                 yield from self._answer(event_id, item, policy, now)
-        self._forget(now)
+        yield from self._forget(policy, now)
+
+    def _item(self, event_id: str) -> Item | None:
+        return self._items.get(event_id) or self._late.get(event_id)
+
+    def _drop(self, event_id: str) -> None:
+        self._items.pop(event_id, None)
+        self._late.pop(event_id, None)
+        self._open.pop(event_id, None)
 
     def _owed(self, policy: Policy) -> Iterator[Takedown]:
         """What streams are owed since a restart."""
-        restored, self._restored = self._restored, []
-        for decision in restored:
-            yield from self._stream_order(decision, policy)
+        while self._owing:
+            yield from self._stream_order(self._owing.popleft(), policy)
 
-    def _note(self, decision: Decision) -> Item | None:
-        item = self._items.get(decision.event_id)
+    def _note(self, decision: Decision, partition: int, now: datetime, *, opened_at: datetime) -> Item | None:
+        item = self._item(decision.event_id)
         if item is None:
-            item = self._items[decision.event_id] = self._open[decision.event_id] = Item(decision.decided_at)
+            item = self._items[decision.event_id] = self._open[decision.event_id] = Item(opened_at, now, partition)
         known = item.decisions.get(decision.agent)
-        if known and (known.decision_id == decision.decision_id or known.decided_at > decision.decided_at):
-            return None  # a repeat, of this decision or of one that it has replaced
+        if known:
+            if decision.decision_id in (known.decision_id, *item.replaced):
+                return None  # a repeat, of this decision or of one that it has replaced
+            item.replaced = (*item.replaced, known.decision_id)
         item.decisions[decision.agent] = decision
         return item
 
@@ -152,17 +212,32 @@ class Join:
         elif stream not in self._cut and (stream, stop.until) not in self._held:
             self._held[stream, stop.until] = None
             yield _order(decision, stop)
+        self._forget_streams()
+
+    def _forget_streams(self) -> None:
         for streams in (self._cut, self._held):
             while len(streams) > MOST_STREAMS:
                 streams.popitem(last=False)
 
-    def _forget(self, now: datetime) -> None:
+    def _forget(self, policy: Policy, now: datetime) -> Iterator[Verdict]:
+        """Forget what is complete and old; what lacks a decision only after a day, or where there is no more room."""
         while self._items:
             event_id, oldest = next(iter(self._items.items()))
-            if len(self._items) <= MOST_ITEMS and (now - oldest.opened_at).total_seconds() < KEEP_S:
-                return
-            del self._items[event_id]
-            self._open.pop(event_id, None)
+            crowded = len(self._items) + len(self._late) > MOST_ITEMS
+            if not crowded and (now - oldest.noted_at).total_seconds() < KEEP_S:
+                break
+            if is_final(oldest.decisions, policy):
+                self._drop(event_id)
+            else:
+                self._late[event_id] = self._items.pop(event_id)
+        while self._late:
+            event_id, oldest = next(iter(self._late.items()))
+            crowded = len(self._items) + len(self._late) > MOST_ITEMS
+            if not crowded and (now - oldest.noted_at).total_seconds() < KEEP_LATE_S:
+                break
+            if event_id in self._open:  # there is no room to wait for its deadline, but it must not go unanswered
+                yield from self._answer(event_id, oldest, policy, now)
+            self._drop(event_id)
 
 
 def _order(decision: Decision, stop: Stop) -> Takedown:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from functools import cache
@@ -26,6 +26,8 @@ from schemas.message import Message, decode, encode
 from schemas.policy import IdentityPolicy, Policy, ReviewPolicy, RumorPolicy, SyntheticPolicy, VerdictPolicy
 from schemas.registry import Assessment, Feature, Licence, Provider, Publisher
 from schemas.signals import Evidence, ExtractError, FrameHash, MediaFacts, Signal, Signals
+from schemas.topics import Topic
+from streams.agent import Incoming
 
 # A time limit on single examples would measure the machine, not the code.
 settings.register_profile("agents", deadline=None)
@@ -54,6 +56,12 @@ class Make:
         """The message as a reader has it. What the wire would refuse (a score above 1, an unknown end) fails here."""
         assert decode(type(message), encode(message)) == message
         return message
+
+    async def read_back(self, history: Sequence[Message], since: Iterable[Topic]) -> AsyncIterator[Incoming]:
+        """What lies on these topics, all of it in partition 3."""
+        for topic in since:
+            for offset, message in enumerate(each for each in history if isinstance(each, topic.message)):
+                yield Incoming(topic.name, 3, offset, message)
 
     def at(self, seconds: float) -> datetime:
         return self.now + timedelta(seconds=seconds)

@@ -49,13 +49,14 @@ class World:
         }
         self.now = make.now
         self.history = []
-        self.asked = None
+        self.asked = []
+        self.make = make
         self.put(POLICIES, default_policy())
         self.context = Context(Settings(policy="default"), self.metrics, self.views, lambda: self.now, self._read_back)
 
-    async def _read_back(self, since, only):
-        self.asked = (since, only)
-        return self.history
+    def _read_back(self, since, only, after):
+        self.asked.append((since, only, after))
+        return self.make.read_back(self.history, since)
 
     def put(self, topic, row):
         self.views[topic.name].apply(getattr(row, topic.key).encode(), encode(row))
@@ -383,15 +384,50 @@ async def test_verdict_reads_back_what_it_needs_and_no_more(make, world, four):
     removed = four(make.segment(0), review=("takedown", "REVIEW-HASH"))
     world.history = [*removed, *four()]
     await agent.restore(frozenset({("decisions", 3), ("decisions", 7), ("other", 1)}))
-    since, only = world.asked
-    assert since == {DECISIONS: KEEP_S, VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S}
-    assert only == {DECISIONS: frozenset({3, 7})}
+    mine = {DECISIONS: frozenset({3, 7})}
+    assert [asked[:2] for asked in world.asked] == [
+        ({DECISIONS: KEEP_S}, mine),
+        ({VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S}, mine),
+    ]
+    assert world.asked[0][2] == {}, "of partitions that are new to it everything is read that is young enough"
     out = list(agent.tick(make.at(1)))
     assert [(each.topic.name, each.key) for each in out] == [
         ("takedowns", "c-s-1-0"),
         ("verdicts", "c-s-1-0"),
         ("verdicts", "c-1"),
     ]
+
+
+async def test_verdict_reads_of_a_partition_that_stays_only_what_it_does_not_know(make, world, four):
+    agent = Verdict(world.context)
+    world.history = four()
+    await agent.restore(frozenset({("decisions", 3)}))
+    agent.handle(Incoming("decisions", 3, 11, four()[0]))
+    world.history = []
+    world.asked.clear()
+    await agent.restore(frozenset({("decisions", 3)}))
+    assert [dict(after) for _, _, after in world.asked] == [{("decisions", 3): 12}, {("decisions", 3): 12}]
+    world.asked.clear()
+    await agent.restore(frozenset({("decisions", 3), ("decisions", 5)}))
+    assert world.asked[0][1] == {DECISIONS: frozenset({3, 5})}
+    assert world.asked[0][2] == {("decisions", 3): 12}, "and of what is new to it everything"
+    world.asked.clear()
+    await agent.restore(frozenset({("decisions", 5)}))
+    await agent.restore(frozenset({("decisions", 3), ("decisions", 5)}))
+    assert ("decisions", 3) not in world.asked[2][2], "what it had before and another had since"
+
+
+async def test_verdict_begins_anew_where_its_last_answers_may_not_have_been_produced(make, world, four):
+    agent = Verdict(world.context)
+    mine = frozenset({("decisions", 3)})
+    await agent.restore(mine)
+    first = [message for decision in four() for message in sent(agent, decision)]
+    agent.doubt()
+    world.history = four()
+    await agent.restore(mine)
+    assert world.asked[2][2] == {}
+    again = list(agent.tick(make.at(1)))
+    assert [each.value.verdict_id for each in again] == [value.verdict_id for _, _, value in first] != []
 
 
 @pytest.mark.parametrize("kind", [Identity, Review, Synthetic, Rumor, Verdict])

@@ -25,14 +25,14 @@ class World:
         self.now = make.now
         policies = View(POLICIES, self.metrics)
         policies.apply(b"default", encode(default_policy()))
-        self.history, self.asked = [], None
+        self.make, self.history, self.asked = make, [], []
         self.agent = Complaints(
             Context(Settings(policy="default"), self.metrics, {POLICIES.name: policies}, lambda: self.now, self._read)
         )
 
-    async def _read(self, since, only):
-        self.asked = (since, only)
-        return self.history
+    def _read(self, since, only, after):
+        self.asked.append((since, only, after))
+        return self.make.read_back(self.history, since)
 
     def send(self, message):
         return list(self.agent.handle(Incoming("a topic", 0, 0, message)))
@@ -109,7 +109,7 @@ def test_open_and_overdue_are_counted_and_the_time_to_the_result(make, world):
 async def test_it_reads_back_its_partitions_and_every_result(make, world):
     world.history = [complaint(make, 0)]
     await world.agent.restore(frozenset({("complaints", 3), ("rulings", 3), ("decisions", 3), ("decisions", 7)}))
-    since, only = world.asked
+    ((since, only, _),) = world.asked
     assert since == {
         COMPLAINTS: 30 * DAY_S, RULINGS: 30 * DAY_S, COMPLAINT_RESULTS: 30 * DAY_S,
         DECISIONS: DAY_S, REVIEWS: DAY_S, TAKEDOWNS: DAY_S,

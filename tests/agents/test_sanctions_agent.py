@@ -25,7 +25,7 @@ class World:
         self.make = make
         self.metrics = Metrics(CollectorRegistry())
         self.views = {topic.name: View(topic, self.metrics) for topic in Sanctions.views}
-        self.history, self.asked = [], None
+        self.history, self.asked = [], []
         self.put(POLICIES, default_policy())
         self.context = self.of_a_worker(self.metrics)
 
@@ -34,9 +34,9 @@ class World:
         metrics = metrics or Metrics(CollectorRegistry())
         return Context(Settings(policy="default"), metrics, self.views, lambda: self.make.now, self._read_back)
 
-    async def _read_back(self, since, only):
-        self.asked = (since, only)
-        return self.history
+    def _read_back(self, since, only, after):
+        self.asked.append((since, only, after))
+        return self.make.read_back(self.history, since)
 
     def put(self, topic, row):
         self.views[topic.name].apply(getattr(row, topic.key).encode(), encode(row))
@@ -135,7 +135,7 @@ async def test_it_reads_back_the_rows_of_its_partitions_and_trusts_them_over_the
     world.history = rows
     heir = Sanctions(world.context)
     await heir.restore(frozenset({(DECISIONS.name, 3), (RULINGS.name, 3), (DECISIONS.name, 7)}))
-    assert world.asked == ({STANDINGS: ROWS_BACK_S}, {STANDINGS: frozenset({3, 7})})
+    assert world.asked == [({STANDINGS: ROWS_BACK_S}, {STANDINGS: frozenset({3, 7})}, {})]
     (_, _, standing), _ = sent(heir, hit(make, "4"))
     assert len(standing.entries) == 4
 

@@ -25,10 +25,10 @@ from streams.kafka import (
     config_of,
     create_topics,
     partitions_of,
-    read_back,
 )
 from streams.metrics import Metrics
 from streams.provision import compare
+from streams.readback import read_back
 from streams.settings import Settings, load
 from streams.views import View, Views
 
@@ -130,7 +130,7 @@ UNREACHABLE: dict[str, Callable[[Settings], Awaitable[object]]] = {
     "creating topics": create_topics,
     "checking topics": compare,
     "asking for partitions": lambda settings: partitions_of(settings, [UPLOADS]),
-    "reading back": lambda settings: read_back(settings, {UPLOADS: 1.0}, {}),
+    "reading back": lambda settings: anext(read_back(settings, {UPLOADS: 1.0}, {}, {})),
     "reading state": _views,
     "sending": lambda settings: _enter(Client(settings)),
     "following": lambda settings: _enter(Feed(settings, [UPLOADS])),
@@ -173,9 +173,6 @@ async def test_nothing_stays_open_when_a_topic_is_missing(on_broker: Callable[..
     assert [str(warning.message) for warning in warned] == []
 
 
-# Reading back.
-
-
 async def put(settings: Settings, *numbers: int, partition: int = 0, values: Sequence[bytes | None] = ()) -> None:
     """Put admitted events, or bytes, on a partition, together."""
     async with producer(settings) as sending:
@@ -196,54 +193,6 @@ def admitted(number: int) -> Admitted:
 
 def numbers(messages: list[Admitted]) -> list[int]:
     return [int(message.event.event_id.removeprefix("event-")) for message in messages]
-
-
-async def test_only_what_is_young_enough_is_read_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The embedded broker goes by the time at which a message arrived.
-    await put(settings, 0, 1)
-    await put(settings, 10, partition=1)
-    await asyncio.sleep(0.05)
-    between = time()
-    await asyncio.sleep(0.05)
-    await put(settings, 2, 3)
-    monkeypatch.setattr("streams.kafka.time", lambda: between + 100)
-    assert numbers(await read_back(settings, {ADMITTED: 100.0}, {})) == [2, 3]
-    assert sorted(numbers(await read_back(settings, {ADMITTED: 3600.0}, {}))) == [0, 1, 2, 3, 10]
-
-
-async def test_of_nothing_nothing_is_read_back(settings: Settings) -> None:
-    assert await read_back(settings, {ADMITTED: 3600.0}, {}) == []
-
-
-async def test_only_the_partitions_asked_for_are_read_back(settings: Settings) -> None:
-    for partition in range(3):
-        await put(settings, partition, partition + 3, partition=partition)
-    assert numbers(await read_back(settings, {ADMITTED: 60.0}, {ADMITTED: frozenset({1})})) == [1, 4]
-    both = numbers(await read_back(settings, {ADMITTED: 60.0}, {ADMITTED: frozenset({0, 2})}))
-    assert [number for number in both if number % 3 == 0] == [0, 3]
-    assert [number for number in both if number % 3 == 2] == [2, 5]
-    assert await read_back(settings, {ADMITTED: 60.0}, {ADMITTED: frozenset()}) == []
-    assert len(await read_back(settings, {ADMITTED: 60.0, DECISIONS: 60.0}, {DECISIONS: frozenset({1})})) == 6
-
-
-async def test_what_cannot_be_read_is_passed_over(settings: Settings) -> None:
-    await put(settings, 0)
-    await put(settings, values=[b"{", b"{}", b"\xff", None])
-    await put(settings, 1)
-    assert numbers(await read_back(settings, {ADMITTED: 60.0}, {})) == [0, 1]
-
-
-async def test_the_last_of_what_was_sent_together_is_read_back(settings: Settings) -> None:
-    await put(settings, *range(50))
-    assert numbers(await read_back(settings, {ADMITTED: 60.0}, {})) == list(range(50))
-
-
-async def test_several_topics_are_read_back_together(settings: Settings) -> None:
-    async with Client(settings) as client:
-        await client.send(UPLOADS, upload(1))
-        await client.send_raw(ADMITTED, b"publisher", encode(admitted(2)))
-    found = await read_back(settings, {UPLOADS: 60.0, ADMITTED: 60.0}, {})
-    assert {type(message) for message in found} == {type(upload()), Admitted}
 
 
 # Following.
