@@ -10,6 +10,8 @@ from schemas.event import Event
 from schemas.message import Count, Id, Message, Pdq, Score, Seconds, Text, Trimmed, Utc
 from schemas.plan import Ran
 
+#: What `absent` says of a detector whose package or model is not on the machine, after its name: `NAME: Unavailable: …`.
+UNAVAILABLE = "Unavailable"
 Quality = Annotated[int, msgspec.Meta(ge=0, le=100, description="PDQ's own measure of usable detail")]
 
 
@@ -29,6 +31,35 @@ class Signal(Message, kw_only=True, frozen=True):
     detector: Id
     score: Score
     evidence: tuple[Evidence, ...] = ()
+
+
+class Box(Message, kw_only=True, frozen=True):
+    """Where in the picture: the upright rectangle around it, in shares of the picture's width and height."""
+
+    left: Score
+    top: Score
+    width: Score
+    height: Score
+
+
+class Caption(Message, kw_only=True, frozen=True):
+    """Text that the picture shows, one line at one place. `until_s` is the last sampled frame that shows it."""
+
+    at_s: Seconds
+    until_s: Seconds
+    text: Text
+    score: Annotated[Score, msgspec.Meta(description="how sure the reader is of the text")]
+    box: Box | None = None
+
+
+class Utterance(Message, kw_only=True, frozen=True):
+    """Words that somebody speaks, as a model wrote them down."""
+
+    at_s: Seconds
+    until_s: Seconds
+    text: Text
+    language: Annotated[str, msgspec.Meta(max_length=16, description="code of ISO 639, as the model names it")] = ""
+    score: Annotated[Score, msgspec.Meta(description="how sure the model is of the words")]
 
 
 class FrameHash(Message, kw_only=True, frozen=True):
@@ -69,6 +100,8 @@ class Signals(Message, kw_only=True, frozen=True):
     error: ExtractError | None = None
     signals: tuple[Signal, ...] = ()
     frames: tuple[FrameHash, ...] = ()
+    captions: Annotated[tuple[Caption, ...], msgspec.Meta(description="text in the picture, in order of time")] = ()
+    speech: Annotated[tuple[Utterance, ...], msgspec.Meta(description="spoken words, in order of time")] = ()
     labels: Annotated[
         tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
     ] = ()

@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.signals import FrameHash, Signal
+from schemas.signals import UNAVAILABLE, Caption, FrameHash, Signal, Utterance
 
 #: Longer side, in pixels, of the frames that detectors see unless they ask for another. PDQ works on 64 × 64 and
 #: Open-NSFW on 224 × 224, so 512 loses neither anything; hash bank and query must use the same size, since PDQ hashes
@@ -63,6 +63,14 @@ class Cue(NamedTuple):
     until_s: float
 
 
+class Unavailable(Exception):
+    """Raised by a detector's `open` where its package or model is not on the machine, with what to do as its text: the
+    worker starts without it, every item says that it is absent, and the policy says what that means."""
+
+
+assert Unavailable.__name__ == UNAVAILABLE  # judges know it by its name alone
+
+
 class Findings(NamedTuple):
     """What a detector found in one item, or in a stretch of it."""
 
@@ -70,6 +78,8 @@ class Findings(NamedTuple):
     frames: tuple[FrameHash, ...] = ()
     #: What `merge` needs besides, as counts; it goes no further than that.
     tally: Mapping[str, float] = {}
+    captions: tuple[Caption, ...] = ()
+    speech: tuple[Utterance, ...] = ()
 
 
 class Part(NamedTuple):
@@ -102,6 +112,8 @@ class Detector(abc.ABC):
     batch: ClassVar[int] = BATCH
     #: 0: cheap enough for every item. 1: for what gives reason to look closer. The policy may say otherwise.
     tier: ClassVar[Literal[0, 1]] = 0
+    #: Whether it comes with an extra that an installation may do without.
+    optional: ClassVar[bool] = False
     #: Names of cues upon which a detector of tier 1 looks at an item that otherwise gives no reason to.
     wakes_on: ClassVar[frozenset[str]] = frozenset()
 
@@ -130,7 +142,7 @@ class Detector(abc.ABC):
     @classmethod
     def merge(cls, parts: Sequence[Part]) -> Findings:
         """Findings of an item that was read in stretches, in order of time, as those of the whole: of each signal the
-        highest score, with the evidence of all, and every frame's hash."""
+        highest score, with the evidence of all, and every frame's hash and all words."""
         best: dict[str, Signal] = {}
         for part in parts:
             for signal in part.findings.signals:
@@ -143,4 +155,9 @@ class Detector(abc.ABC):
                     score=max(signal.score, former.score if former else 0.0),
                     evidence=evidence[:MOST_EVIDENCE],
                 )
-        return Findings(tuple(best.values()), tuple(frame for part in parts for frame in part.findings.frames))
+        return Findings(
+            tuple(best.values()),
+            tuple(frame for part in parts for frame in part.findings.frames),
+            captions=tuple(caption for part in parts for caption in part.findings.captions),
+            speech=tuple(utterance for part in parts for utterance in part.findings.speech),
+        )
