@@ -97,7 +97,7 @@ def faults(settings: Settings) -> Iterator[tuple[str, str]]:
         if settings.broker_password and settings.broker_password_file:
             yield "broker_password_file", "broker_password is set as well: give one of the two"
         elif settings.broker_password_file:
-            if reason := _unreadable(settings.broker_password_file, secret=True):
+            if reason := _unreadable(settings.broker_password_file) or _public(settings.broker_password_file):
                 yield "broker_password_file", reason
             elif not _password(settings):
                 yield "broker_password_file", "the file is empty"
@@ -119,10 +119,10 @@ def _file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "broker_key", "there is no broker_cert that it belongs to"
     if not cert:
         return
-    pair = [("broker_cert", cert, not key, "CERTIFICATE")]
-    pair.append(("broker_key", key, True, "PRIVATE KEY") if key else ("broker_cert", cert, True, "PRIVATE KEY"))
-    for name, path, secret, what in pair:
-        if reason := _unreadable(path, secret=secret):
+    pair = [("broker_cert", cert, "CERTIFICATE")]
+    pair.append(("broker_key", key, "PRIVATE KEY") if key else ("broker_cert", cert, "PRIVATE KEY"))
+    for name, path, what in pair:
+        if reason := _unreadable(path):
             yield name, reason
             return
         held = path.read_bytes()
@@ -132,6 +132,9 @@ def _file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
             return
         if b"ENCRYPTED" in held:
             yield name, "the key is encrypted: give one without a passphrase, readable by this user alone"
+            return
+        if what == "PRIVATE KEY" and (reason := _public(path)):
+            yield name, reason
             return
     try:
         _tls(settings)
@@ -144,14 +147,18 @@ def _file_faults(settings: Settings) -> Iterator[tuple[str, str]]:
         )
 
 
-def _unreadable(path: Path, *, secret: bool = False) -> str | None:
+def _unreadable(path: Path) -> str | None:
     if not path.exists():
         return "there is no such file"
     try:
         path.read_bytes()
     except OSError as error:
         return f"the file cannot be read: {error.strerror}"
-    if secret and (mode := path.stat().st_mode & 0o777) & OTHERS:
+    return None
+
+
+def _public(path: Path) -> str | None:
+    if (mode := path.stat().st_mode & 0o777) & OTHERS:
         return f"everybody on this machine can read it (mode {mode:o}): chmod o= {path}"
     return None
 
