@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, Self
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from schemas.event import Media, Segment, Upload
 from schemas.message import Message, encode
 from schemas.topics import SEGMENTS, TOPICS, UPLOADS, Topic
-from streams.kafka import DEADLETTER_BYTES, caught_up, partitions_of, reader, started
+from streams.kafka import DEADLETTER_BYTES, caught_up, not_allowed, partitions_of, reader, started
 from streams.security import connection
 from streams.settings import Settings
 
@@ -66,8 +67,15 @@ class Feed:
         return await caught_up(self._consumer, await self.ends())
 
     async def read(self, timeout_s: float) -> list[Record]:
-        """What has arrived, waiting for it at most so long."""
-        got = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=1000)
+        """What has arrived, waiting for it at most so long.
+
+        Raises:
+            KafkaUnusable: the user may not read one of the topics.
+        """
+        try:
+            got = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=1000)
+        except TopicAuthorizationFailedError as error:
+            raise not_allowed(self._settings, "read", str(error.args[0])) from error
         return [
             Record(
                 part.topic.removeprefix(self._prefix), part.partition, record.offset, _text(record.key), record.value
@@ -107,8 +115,16 @@ class Client:
         await self.send_raw(topic, getattr(message, topic.key).encode(), encode(message))
 
     async def send_raw(self, topic: Topic, key: bytes, value: bytes | None) -> None:
-        """Send bytes as they are; None deletes a compacted topic's row."""
-        await self._producer.send_and_wait(self._settings.topic_prefix + topic.name, value, key=key)
+        """Send bytes as they are; None deletes a compacted topic's row.
+
+        Raises:
+            KafkaUnusable: the user may not write there.
+        """
+        wire = self._settings.topic_prefix + topic.name
+        try:
+            await self._producer.send_and_wait(wire, value, key=key)
+        except TopicAuthorizationFailedError as error:
+            raise not_allowed(self._settings, "write to", wire) from error
 
     async def submit(self, event: Upload | Segment) -> None:
         """Send an event to its topic."""

@@ -13,10 +13,12 @@ from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import (
     AuthenticationFailedError,
     IllegalSaslStateError,
+    IncompatibleBrokerVersion,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.admin import ApiVersionRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.security import connection, uses_tls
@@ -24,6 +26,15 @@ from streams.settings import Settings
 
 #: For connecting, TLS and SASL, and for each answer: a broker far away and under load takes a few seconds.
 TIMEOUT_S = 10.0
+#: What is asked of a broker beyond the beginnings of Kafka's protocol: (number, least version) → what for. All of it is
+#: in Apache Kafka from 2.3 on.
+NEEDED = {
+    (0, 3): "messages with headers and producers' ids (Produce)",
+    (11, 5): "members that keep their place (JoinGroup)",
+    (22, 0): "idempotent producers (InitProducerId)",
+    (44, 0): "single entries of configuration (IncrementalAlterConfigs)",
+}
+OLDEST = "Apache Kafka 2.3"
 #: Kafka's own, where the setting names none.
 DEFAULT_PORT = 9092
 
@@ -43,7 +54,7 @@ async def contact(settings: Settings) -> AsyncIterator[AIOKafkaConnection]:
     for server in settings.broker.split(","):
         try:
             conn = await _connected(server, settings)
-        except (OSError, EOFError, KafkaError, TimeoutError, ValueError) as error:
+        except (OSError, EOFError, KafkaError, TimeoutError, ValueError, NotImplementedError) as error:
             reasons.append(_reason(error, server, settings))
             continue
         try:
@@ -90,6 +101,18 @@ async def metadata(settings: Settings, names: Sequence[str] | None) -> dict[str,
     return found
 
 
+async def lacks(settings: Settings) -> list[str]:
+    """What a broker that is too old cannot do; empty for one that is not.
+
+    Raises:
+        KafkaUnusable: no broker answers.
+    """
+    async with contact(settings) as conn:
+        answer = await conn.send(ApiVersionRequest())
+    newest = {key: highest for key, _, highest in answer.api_versions}
+    return [what for (key, version), what in NEEDED.items() if newest.get(key, -1) < version]
+
+
 def _reason(error: Exception, server: str, settings: Settings) -> str:
     protocol = settings.broker_protocol
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -102,6 +125,8 @@ def _reason(error: Exception, server: str, settings: Settings) -> str:
             f"TLS with {server} failed ({error.reason or error}): is it a port for TLS, as "
             f"VERISTREAM_BROKER_PROTOCOL = {protocol} says, and does it ask for a certificate (VERISTREAM_BROKER_CERT)?"
         )
+    if isinstance(error, IncompatibleBrokerVersion | NotImplementedError):
+        return f"{server} speaks no version of Kafka's protocol that is spoken here ({error}): use {OLDEST} or later"
     if isinstance(error, UnsupportedSaslMechanismError):
         return f"{server} does not take {settings.broker_mechanism}: set VERISTREAM_BROKER_MECHANISM to what it takes"
     if isinstance(error, AuthenticationFailedError | SaslAuthenticationFailed):

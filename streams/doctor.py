@@ -7,13 +7,14 @@ import ctypes
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from streams.contact import KafkaUnusable
-from streams.provision import compare
+from streams.acls import AGENTS, lacking, rights_of
+from streams.contact import OLDEST, KafkaUnusable, lacks
+from streams.provision import CREATE, compare
 from streams.registered import installed
 from streams.settings import Settings, SettingsError
 
@@ -36,10 +37,10 @@ class Check(NamedTuple):
     fix: str = ""
 
 
-async def examine(settings: Settings) -> list[Check]:
-    """Look at everything."""
+async def examine(settings: Settings, roles: Sequence[str] = ()) -> list[Check]:
+    """Look at everything; at the rights of these roles, of the agents that run here if none is named."""
     here = await asyncio.to_thread(lambda: [_python(), *_media(), *_plugins(settings), *_folders(settings), _clock()])
-    return [*here, *await _broker(settings)]
+    return [*here, *await _broker(settings, roles)]
 
 
 def _python() -> Check:
@@ -100,16 +101,44 @@ def _clock() -> Check:
     return Check("clock", "ok", f"{now:%Y-%m-%d %H:%M} UTC")
 
 
-async def _broker(settings: Settings) -> list[Check]:
+async def _broker(settings: Settings, roles: Sequence[str]) -> list[Check]:
     try:
+        missing = await lacks(settings)
+        if missing:
+            too_old = f"{settings.broker} is too old: it has no {'; no '.join(missing)}"
+            return [Check("broker", "bad", too_old, f"use {OLDEST} or later")]
         different, unasked = await compare(settings)
+        rights = await _rights(settings, roles)
     except KafkaUnusable as error:
         return [Check("broker", "bad", f"{settings.broker} cannot be used", str(error))]
     found = [Check("broker", "ok", settings.broker)]
-    if different:
-        found += [Check("topic", "bad", f"{row.topic} {row.sentence}", row.fix) for row in different]
-    else:
+    if rights:
+        # What else is hidden from a user is none of its business.
+        different = [row for row in different if row.what != "topic" or row.fix == CREATE]
+    found += [Check("topic", "bad", f"{row.topic} {row.sentence}", row.fix) for row in different]
+    if not different:
         found.append(Check("topics", "ok", "as the table says"))
     if unasked:
-        found.append(Check("configuration", "warn", unasked))
-    return found
+        found.append(
+            Check("configuration", "warn", unasked, "`veristream topics check` as a user of role reader tells")
+        )
+    return [*found, *rights]
+
+
+async def _rights(settings: Settings, roles: Sequence[str]) -> list[Check]:
+    """Whether the user of these settings may do what its roles do; nothing where clients are nobody in particular."""
+    if not (settings.broker_user or settings.broker_cert):
+        return []
+    roles = roles or settings.agents or (AGENTS,)
+    user = settings.broker_user or "the certificate's user"
+    try:
+        missing = await lacking(settings, rights_of(roles, settings))
+    except ValueError as error:
+        return [Check("rights", "bad", str(error), "name a role with --role")]
+    if not missing:
+        return [Check("rights", "ok", f"{user} may do what {', '.join(roles)} do")]
+    given = " ".join(f"--role {role}" for role in roles)
+    fix = (
+        f"veristream acls create {given} --user {settings.broker_user or 'CN=…'}, as a user that may alter the cluster"
+    )
+    return [Check("rights", "bad", f"{user} lacks {'; '.join(map(str, missing))}", fix)]

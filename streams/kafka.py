@@ -112,10 +112,7 @@ async def create_topics(settings: Settings) -> list[str]:
         for name, code, *rest in answer.topic_errors:
             error = for_code(code)
             if error is TopicAuthorizationFailedError or error is ClusterAuthorizationFailedError:
-                raise KafkaUnusable(
-                    f"the broker lets {_user(settings)} create no topic {name}: run this as a user with the rights of "
-                    "`veristream acls create --role provision`"
-                )
+                raise not_allowed(settings, "create", name)
             if code and error is not TopicAlreadyExistsError:
                 raise KafkaUnusable(f"the broker refuses topic {name}: {(rest and rest[0]) or error.__name__}")
             if not code:
@@ -125,8 +122,13 @@ async def create_topics(settings: Settings) -> list[str]:
         await admin.close()
 
 
-def _user(settings: Settings) -> str:
-    return f"user {settings.broker_user!r}" if settings.broker_user else "this client"
+def not_allowed(settings: Settings, do: str, wire: str) -> KafkaUnusable:
+    """What is said of a topic that this user has no right to `do` something with."""
+    user = f"user {settings.broker_user!r}" if settings.broker_user else "this client"
+    return KafkaUnusable(
+        f"{user} may not {do} topic {wire}: use the user of another role (`veristream acls list`), or give this one "
+        "the right with `veristream acls create`"
+    )
 
 
 def reader(settings: Settings) -> AIOKafkaConsumer:
@@ -152,9 +154,7 @@ async def partitions_of(settings: Settings, topics: Iterable[Topic]) -> list[Top
     for wire in wires:
         row = described.get(wire)
         if row and for_code(row["error_code"]) is TopicAuthorizationFailedError:
-            raise KafkaUnusable(
-                f"{_user(settings)} may not read topic {wire}: give it its role's rights (`veristream acls --help`)"
-            )
+            raise not_allowed(settings, "read", wire)
         if row is None or row["error_code"]:
             raise KafkaUnusable(f"topic {wire} does not exist: run `veristream topics create`")
         parts += [TopicPartition(wire, number) for number in sorted(part["partition"] for part in row["partitions"])]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from streams.cli.console import AsJson, Broker, fail, out, run, settings
-
-#: A stranger's words must not command the terminal: control characters (JSON escapes only some of them), and halves of
-#: surrogate pairs, which no terminal takes.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+from streams.cli.console import UNSAFE, AsJson, Broker, fail, out, run, settings
 
 
 def register(app: typer.Typer) -> None:
@@ -93,10 +88,10 @@ def _show(record: Any, value: Any, *, as_json: bool) -> None:
     if as_json:
         line = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "key": record.key}
         text = json.dumps(line | {"value": value}, ensure_ascii=False)
-        out.print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), soft_wrap=True, markup=False)
+        out.print(UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), soft_wrap=True, markup=False)
         return
     place = f"[dim]{record.topic}/{record.partition}@{record.offset}[/]"
-    key, brief = (escape(_UNSAFE.sub("\ufffd", text)) for text in (record.key, _brief(record.topic, value)))
+    key, brief = (escape(UNSAFE.sub("\ufffd", text)) for text in (record.key, _brief(record.topic, value)))
     out.print(f"{place} [bold]{key}[/] {brief}", soft_wrap=True)
 
 
@@ -126,11 +121,18 @@ def _words(topic: str, value: Any) -> list[str]:
     return parts
 
 
-def doctor(broker: Broker = None, as_json: AsJson = False) -> None:
+def doctor(
+    broker: Broker = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", help="look at the rights of these roles [default: of the agents that run here]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check what can be wrong here, each with what to do about it; exit 1 if something keeps it from working."""
     from streams.doctor import examine
 
-    found = run(examine(settings(broker=broker)))
+    found = run(examine(settings(broker=broker), tuple(role or ())))
     for check in found:
         if as_json:
             out.print(json.dumps(check._asdict()), soft_wrap=True, markup=False)
