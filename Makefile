@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up test lint types unit bench eval generate lock clean
+.PHONY: help setup system programs run up kafka test lint types unit bench eval generate lock clean
 
 help: ## Show this help
 	@echo "Veristream: review of uploads and livestreams on Kafka"
@@ -32,13 +32,22 @@ $(READY): requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
+system: ## Install what no Python package brings (Java, Maven, kcat, …) by apt-get, as root or with sudo
+	@sh deploy/system.sh
+
+programs:
+	@sh deploy/system.sh --unasked
+
 run: setup ## Broker, topics, pipeline and real clips in one terminal (ARGS=--once: the scenario as a table)
 	@$(BIN)/veristream demo $(ARGS)
 
 up: setup ## Broker, topics and pipeline, waiting for your own events
 	@$(BIN)/veristream up $(ARGS)
 
-test: setup lint types unit ## ruff, mypy and every test, the end-to-end ones included
+kafka: setup ## A real Apache Kafka with three brokers, in the foreground (ARGS=--secure; needs Java and Maven)
+	@$(BIN)/veristream kafka up $(ARGS)
+
+test: setup programs lint types unit ## ruff, mypy and every test, the end-to-end ones included
 
 lint: setup ## ruff: style and format
 	@$(BIN)/ruff check .

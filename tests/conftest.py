@@ -1,0 +1,55 @@
+"""What a machine lacks is said by name: tests that need a missing program are skipped, and listed at the end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+#: Programs that no Python package brings, with their Debian packages; `make system` installs them.
+PROGRAMS = Path(__file__).parents[1] / "deploy" / "system.txt"
+
+
+def programs() -> dict[str, str]:
+    """Debian package by program."""
+    lines = [line.split() for line in PROGRAMS.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    return {program: package for program, package, *_ in lines}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(program, …): skipped, and named at the end, where a program is missing")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for program in marker.args:
+            if shutil.which(program) is None:
+                pytest.skip(f"{program} is missing: make system")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which tests were skipped, by missing program, else by reason: last, where everybody looks."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    missing = {program: package for program, package in programs().items() if shutil.which(program) is None}
+    groups: dict[str, list[str]] = defaultdict(list)
+    for report in skipped:
+        reason = report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else "unknown"
+        groups[_cause(reason, missing)].append(report.nodeid)
+    terminalreporter.write_sep("=", f"{len(skipped)} tests were skipped, not passed")
+    for cause, names in sorted(groups.items()):
+        terminalreporter.write_line(f"{cause}: {len(names)}")
+        for name in names:
+            terminalreporter.write_line(f"    {name}")
+
+
+def _cause(reason: str, missing: dict[str, str]) -> str:
+    words = set(re.findall(r"[a-z0-9_-]+", reason.lower()))
+    for program, package in missing.items():
+        if words & {program, package}:
+            return f"{program} is missing (make system, or Debian: apt-get install {package})"
+    return reason.splitlines()[0]
