@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system programs run up kafka test lint types unit bench eval generate lock clean
+.PHONY: help setup system programs run up kafka test lint types unit bench eval chaos generate lock clean
 
 help: ## Show this help
 	@echo "Veristream: review of uploads and livestreams on Kafka"
@@ -64,6 +64,9 @@ bench: setup ## Speed against the plain libraries: build/bench.json
 
 eval: setup ## Quality of detection with counts: build/eval.json
 	@$(BIN)/python -m tests.evaluation $(ARGS)
+
+chaos: setup ## Faults against three Kafka brokers and their workers: build/chaos.json (ARGS="--only 5")
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 generate: setup ## Write again what is made from the code: JSON Schemas, README tables
 	@$(BIN)/python -m schemas.generate

@@ -1,0 +1,1 @@
+"""Faults against the pipeline on three Kafka brokers, counted from outside: `python -m tests.chaos`."""

@@ -1,0 +1,37 @@
+"""Media for the faults of extraction: small clips, broken ones, and pictures that outgrow a process's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.chaos.traffic import Item, items, stored
+from tests.streams.clips import clip
+
+#: Of a decoding process. The detectors' models fit; the frames of the large clip do not.
+MEMORY_MB = 1200
+#: A picture so large that some frames of it, decoded, are more than that.
+LARGE = (7680, 4320)
+#: Of so many items one is large, and one is broken.
+LARGE_EVERY = 20
+BROKEN_EVERY = 15
+CLIPS = 8
+
+
+def media_items(folder: Path) -> Iterator[Item]:
+    """Events whose media lies in the stage's store."""
+    store = folder / "store"
+    store.mkdir(parents=True, exist_ok=True)
+    small = [stored(clip(store / f"{number}.mp4", seconds=1.0 + number / 4)) for number in range(CLIPS)]
+    large = stored(clip(store / "large.mp4", size=LARGE, seconds=1.0, audio=None))
+    cut = store / "cut.mp4"
+    cut.write_bytes((store / "0.mp4").read_bytes()[:700])
+    broken = stored(cut)
+
+    def media(number: int) -> dict[str, Any]:
+        if number % LARGE_EVERY == 0:
+            return large
+        return broken if number % BROKEN_EVERY == 0 else small[number % CLIPS]
+
+    return items(media)

@@ -1,0 +1,103 @@
+"""What a reader outside sees: every message on the output topics, and how far each agent's group has committed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from time import monotonic
+from uuid import uuid4
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.chaos.tally import Tally
+
+#: Topics that are read: all on which something is due.
+READ = ("decisions", "admitted", "takedowns", "verdicts", "signals", "standings", "deadletters")
+#: How long the broker may take to answer a question; a broker that is down is asked again.
+ASK_S = 10.0
+
+
+class Outside:
+    """Reads the output topics on a thread of its own, from their beginning, into the tally."""
+
+    def __init__(self, broker: str, prefix: str, tally: Tally) -> None:
+        self.last_at = monotonic()
+        self.failed: BaseException | None = None
+        self._prefix = prefix
+        self._tally = tally
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outside", daemon=True)
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": broker,
+                "group.id": f"outside-{uuid4().hex}",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 50,
+                "fetch.message.max.bytes": 10_000_000,
+                # A broker that comes back is found at once, not after librdkafka's ten seconds.
+                "reconnect.backoff.max.ms": 1000,
+                "log_level": 2,
+            }
+        )
+        known = self._consumer.list_topics(timeout=ASK_S).topics
+        self._consumer.assign(
+            [TopicPartition(prefix + name, number, 0) for name in READ for number in known[prefix + name].partitions]
+        )
+
+    def start(self) -> None:
+        """Begin reading."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End reading."""
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for message in self._consumer.consume(1000, timeout=0.05):
+                    at = monotonic()
+                    if message.error() is None and (value := message.value()) is not None:
+                        self.last_at = at
+                        self._tally.take((message.topic() or "").removeprefix(self._prefix), value, at)
+        except BaseException as error:
+            self.failed = error
+            raise
+
+
+class Groups:
+    """The lag of consumer groups, as the brokers have it."""
+
+    def __init__(self, broker: str, inputs: Iterable[tuple[str, str]]) -> None:
+        """`inputs`: group and topic, by their names on the broker."""
+        self._inputs = list(inputs)
+        self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
+        self._consumer = Consumer({"bootstrap.servers": broker, "group.id": f"lag-{uuid4().hex}", "log_level": 2})
+
+    def lag(self) -> int | None:
+        """Messages not committed yet, of all groups; None where a broker does not answer."""
+        try:
+            return sum(self._lag(group, topic) for group, topic in self._inputs)
+        except KafkaException:
+            return None
+
+    def _lag(self, group: str, topic: str) -> int:
+        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S)
+        committed = {
+            part.partition: part.offset
+            for part in answer[group].result(ASK_S).topic_partitions or ()
+            if part.topic == topic
+        }
+        total = 0
+        for number in self._consumer.list_topics(topic, timeout=ASK_S).topics[topic].partitions:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ASK_S)
+            total += high - max(committed.get(number, low), low)
+        return total
+
+    def close(self) -> None:
+        """Let go of the broker."""
+        self._consumer.close()
