@@ -126,6 +126,9 @@ class Settings(BaseSettings):
     extract_workers: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, description="decoding processes")
     extract_timeout_s: float = Field(600.0, gt=0, description="a decoding process that takes longer is ended")
     extract_memory_mb: int = Field(4096, ge=512, description="address space of one decoding process")
+    confinement: Literal["require", "best", "off"] = Field(
+        "best", description="of decoding processes; require: no start without the full level, best: what there is"
+    )
     sample_interval_s: float = Field(1.0, gt=0, description="a frame is sampled each so many seconds")
     max_pixels: int = Field(8192 * 4320, ge=1, description="larger pictures are refused")
     max_duration_s: float = Field(6 * 3600.0, gt=0, description="longer media is refused")

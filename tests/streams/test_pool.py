@@ -10,16 +10,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from time import monotonic, sleep
 
 import pytest
 from clips import clip
-from trial_detectors import Moody, Unloadable, exhausted
+from trial_detectors import Moody, Unloadable
 
-from streams.extraction.pool import ITEMS_PER_PROCESS, MAX_FILES, Pool
-from streams.extraction.read import ExtractFailure, Reading
+from streams.extraction.confine import MAX_FILES
+from streams.extraction.pool import ITEMS_PER_PROCESS, Pool, PoolUnusable
+from streams.extraction.process import Failed, Handed, Task, _answer
+from streams.extraction.read import ExtractFailure, Limits, Reading
 from streams.settings import load
 
 TIMEOUT_S = 1.5
@@ -39,8 +40,8 @@ def titled(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return titled
 
 
-def pool_of(workers: int = 2) -> Pool:
-    settings = load(extract_workers=workers, extract_timeout_s=TIMEOUT_S, extract_memory_mb=2048)
+def pool_of(workers: int = 2, **others: object) -> Pool:
+    settings = load(extract_workers=workers, extract_timeout_s=TIMEOUT_S, extract_memory_mb=2048, **others)
     return Pool(settings, [Moody])
 
 
@@ -70,10 +71,17 @@ async def test_a_reading_comes_back_whole(pool: Pool, titled: Callable[[str], Pa
     assert process_of(reading) != os.getpid()
 
 
-async def test_two_items_are_read_side_by_side(pool: Pool, titled: Callable[[str], Path], tmp_path: Path) -> None:
-    path = titled(f"meet {tmp_path}")
+def span_of(reading: Reading) -> tuple[float, float]:
+    found = re.search(r"from ([\d.]+) until ([\d.]+)", reading.signals[0].evidence[0].text or "")
+    assert found
+    return float(found[1]), float(found[2])
+
+
+async def test_two_items_are_read_side_by_side(pool: Pool, titled: Callable[[str], Path]) -> None:
+    path = titled("linger 0.5")
     one, other = await asyncio.gather(pool.read(path), pool.read(path))
     assert process_of(one) != process_of(other)
+    assert span_of(one)[0] < span_of(other)[1] and span_of(other)[0] < span_of(one)[1]
 
 
 ENDS = {
@@ -85,10 +93,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("title", ENDS)
-async def test_an_item_that_ends_its_process_ends_alone(
-    pool: Pool, titled: Callable[[str], Path], title: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pebble.common.process.CONSTS.term_timeout", 0.2)
+async def test_an_item_that_ends_its_process_ends_alone(pool: Pool, titled: Callable[[str], Path], title: str) -> None:
     code, text = ENDS[title]
     other = asyncio.create_task(pool.read(titled("")))
     with pytest.raises(ExtractFailure) as caught:
@@ -100,7 +105,7 @@ async def test_an_item_that_ends_its_process_ends_alone(
 
 
 async def test_time_counts_from_the_beginning_of_the_reading_not_from_the_wait(
-    pool: Pool, titled: Callable[[str], Path], tmp_path: Path
+    pool: Pool, titled: Callable[[str], Path]
 ) -> None:
     hanging = [asyncio.create_task(pool.read(titled("hang"))) for _ in range(2)]
     await asyncio.sleep(TIMEOUT_S / 2)
@@ -113,7 +118,7 @@ async def test_time_counts_from_the_beginning_of_the_reading_not_from_the_wait(
 
 @pytest.mark.parametrize(
     ("title", "reason"),
-    [("allocate 4", "MemoryError"), (f"files {MAX_FILES}", "Too many open files"), ("raise it is ill", "it is ill")],
+    [("allocate 4", "MemoryError"), ("raise it is ill", "it is ill")],
 )
 async def test_a_detector_that_outgrows_its_limits_is_absent_from_its_item(
     pool: Pool, titled: Callable[[str], Path], title: str, reason: str
@@ -125,15 +130,26 @@ async def test_a_detector_that_outgrows_its_limits_is_absent_from_its_item(
     assert (await pool.read(titled(""))).absent == ()
 
 
-async def test_a_reading_that_needs_too_much_memory_is_a_limit(
-    pool: Pool, titled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+async def test_descriptors_are_limited_even_where_nothing_is_confined(titled: Callable[[str], Path]) -> None:
+    pool = pool_of(1, confinement="off")
+    try:
+        (reason,) = (await pool.read(titled(f"files {MAX_FILES}"))).absent
+        assert "Too many open files" in reason
+    finally:
+        await pool.close()
+
+
+def test_a_reading_that_needs_too_much_memory_is_a_limit(
+    titled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr("streams.extraction.pool._task", exhausted)
-        with pytest.raises(ExtractFailure, match="memory") as caught:
-            await pool.read(titled(""))
-    assert caught.value.code == "EXTRACT-LIMIT"
-    assert isinstance(await pool.read(titled("")), Reading)
+    def exhausted(*_: object) -> Reading:
+        raise MemoryError
+
+    monkeypatch.setattr("streams.extraction.read.read", exhausted)
+    with titled("").open("rb") as file:
+        answer = _answer(Handed(file.fileno()), Task(tuple(Limits(1.0, 1 << 20, 60.0))), [])
+    assert isinstance(answer, Failed)
+    assert (answer.code, answer.text) == ("EXTRACT-LIMIT", "reading it took more memory than allowed")
 
 
 async def test_what_the_reading_says_of_a_file_comes_through(pool: Pool, tmp_path: Path) -> None:
@@ -161,7 +177,7 @@ def alive(process: int) -> bool:
 
 
 def processes(pool: Pool) -> set[int]:
-    return set(pool._pool._pool_manager.worker_manager.workers)
+    return pool.pids
 
 
 async def test_processes_that_are_killed_while_they_wait_are_replaced(
@@ -216,7 +232,7 @@ async def test_a_closed_pool_starts_no_process_again(titled: Callable[[str], Pat
 
 async def test_a_detector_that_cannot_be_loaded_is_known_before_the_first_item() -> None:
     pool = Pool(load(extract_workers=1), [Unloadable])
-    with pytest.raises(BrokenProcessPool):
+    with pytest.raises(PoolUnusable, match=r"FileNotFoundError: model\.onnx"):
         await asyncio.wait_for(pool.warm(), 30)
     await pool.close()
 
@@ -225,7 +241,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
     script = tmp_path / "worker.py"
     script.write_text(
         textwrap.dedent("""
-            import asyncio, multiprocessing, os, signal
+            import asyncio, os, signal
             from trial_detectors import Moody
             from streams.extraction.pool import Pool
             from streams.settings import load
@@ -233,7 +249,7 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
             async def main():
                 pool = Pool(load(extract_workers=1), [Moody])
                 await pool.warm()
-                print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+                print(*pool.pids, flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
             if __name__ == "__main__":
@@ -252,6 +268,29 @@ def test_a_worker_that_is_killed_leaves_no_process_behind(tmp_path: Path) -> Non
     assert not alive(process)
 
 
-def test_a_process_is_replaced_after_many_items() -> None:
+async def test_a_process_is_replaced_after_many_items(
+    titled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 50 <= ITEMS_PER_PROCESS <= 5000
-    assert pool_of(1)._pool._context.worker_parameters.max_tasks == ITEMS_PER_PROCESS
+    monkeypatch.setattr("streams.extraction.pool.ITEMS_PER_PROCESS", 2)
+    pool = pool_of(1)
+    try:
+        first, second, third = [process_of(await pool.read(titled(""))) for _ in range(3)]
+    finally:
+        await pool.close()
+    assert first == second != third
+    assert pool.ended == {"items": 1}
+
+
+async def test_a_process_that_keeps_memory_is_replaced(
+    titled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.extraction.pool.MOST_GROWTH", 200 << 20)
+    pool = pool_of(1)
+    try:
+        first = process_of(await pool.read(titled("keep 100")))
+        assert process_of(await pool.read(titled("keep 300"))) == first
+        assert process_of(await pool.read(titled(""))) != first
+    finally:
+        await pool.close()
+    assert pool.ended == {"growth": 1}

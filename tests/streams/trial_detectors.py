@@ -24,6 +24,7 @@ class Moody(Detector):
     def open(self, source: Source) -> None:
         self.frames = 0
         self.sound = 0
+        self.began = time.monotonic()
         verb, _, argument = source.metadata.get("title", "").partition(" ")
         if verb:
             getattr(self, f"do_{verb}")(argument)
@@ -35,7 +36,8 @@ class Moody(Detector):
         self.sound += len(samples)
 
     def findings(self) -> Findings:
-        evidence = (Evidence(text=f"{self.frames} frames, {self.sound} samples, process {os.getpid()}"),)
+        span = f"from {self.began} until {time.monotonic()}"
+        evidence = (Evidence(text=f"{self.frames} frames, {self.sound} samples, process {os.getpid()}, {span}"),)
         return Findings(
             (Signal(name="mood", detector=self.name, score=0.5, evidence=evidence),),
             (FrameHash(at_s=0.0, pdq="0" * 64, quality=100),),
@@ -68,11 +70,11 @@ class Moody(Detector):
     def do_raise(self, text: str) -> None:
         raise RuntimeError(text)
 
-    def do_meet(self, folder: str) -> None:
-        """Wait until another one is here too."""
-        (Path(folder) / str(os.getpid())).touch()
-        while len(list(Path(folder).iterdir())) < 2:
-            time.sleep(0.005)
+    def do_linger(self, seconds: str) -> None:
+        time.sleep(float(seconds))
+
+    def do_keep(self, megabytes: str) -> None:
+        self.kept = b"x" * (int(megabytes) << 20)
 
     def do_environment(self, name: str) -> None:
         raise RuntimeError(os.environ.get(name, "not set"))
@@ -85,8 +87,3 @@ class Unloadable(Moody):
 
     def __init__(self) -> None:
         raise FileNotFoundError("model.onnx")
-
-
-def exhausted(*_: object) -> bytes:
-    """What the reading itself does when memory is at its end."""
-    return bytes(64 << 30)
