@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
@@ -114,7 +115,8 @@ async def create_topics(settings: Settings) -> list[str]:
             if error is TopicAuthorizationFailedError or error is ClusterAuthorizationFailedError:
                 raise not_allowed(settings, "create", name)
             if code and error is not TopicAlreadyExistsError:
-                raise KafkaUnusable(f"the broker refuses topic {name}: {(rest and rest[0]) or error.__name__}")
+                hint = " Set VERISTREAM_REPLICATION to what it has." if error is InvalidReplicationFactorError else ""
+                raise KafkaUnusable(f"the broker refuses topic {name}: {(rest and rest[0]) or error.__name__}{hint}")
             if not code:
                 created.append(name)
         return created

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NamedTuple
 
 from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
@@ -15,6 +17,8 @@ from streams.kafka import config_of, create_topics
 from streams.settings import Settings
 
 CREATE = "veristream topics create"
+#: Every broker of a cluster knows of a change within some 100 ms; a loaded one gets some more.
+SEEN_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -160,9 +164,19 @@ async def provision(settings: Settings, *, dry_run: bool = False) -> Provisioned
     created = await create_topics(settings) if missing else []
     if mendable:
         await _mend(settings, mendable)
-        still = (await compare(settings)).differences
-        left += [difference for difference in mendable if difference in still]
+        left += await _still(settings, mendable)
     return Provisioned(created, [difference for difference in mendable if difference not in left], left, unasked)
+
+
+async def _still(settings: Settings, mended: list[Difference]) -> list[Difference]:
+    """What of it is not so yet: the brokers of a cluster learn of a change one after the other."""
+    deadline = monotonic() + SEEN_WITHIN_S
+    while True:
+        found = (await compare(settings)).differences
+        still = [difference for difference in mended if difference in found]
+        if not still or monotonic() > deadline:
+            return still
+        await asyncio.sleep(0.1)
 
 
 async def _mend(settings: Settings, differences: list[Difference]) -> None:
