@@ -57,6 +57,7 @@ def beside(embedded: Any) -> dict[str, Any]:
         "broker": embedded.address,
         "session_timeout_s": SESSION_TIMEOUT_S,
         "fetch_max_wait_s": FETCH_MAX_WAIT_S,
+        "idempotent_producer": "off",  # it gives no producer ids
         "replication": 1,
     }
 

@@ -87,10 +87,15 @@ class Agent(abc.ABC):
     #: What `restore` reads back beside the inputs and views.
     reads_back: ClassVar[tuple[Topic, ...]] = ()
     #: Messages that are handled, produced and acknowledged together. 500 keeps the wait for the broker's
-    #: acknowledgement small against the work; an agent whose messages take seconds sets it lower.
+    #: acknowledgement small against the work.
     batch_size: ClassVar[int] = 500
     #: Whether `prepare` is called: for agents whose work waits on processes or networks.
     slow: ClassVar[bool] = False
+    #: Of a slow agent: how many messages of a lane are in preparation at once, in one worker.
+    window: ClassVar[int] = 64
+    #: Of a slow agent: ways beside each other, each with a consumer group and so a place of its own in every topic.
+    #: What is in one lane never waits for what is in another. The first lane's group has the agent's own name.
+    lanes: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -100,7 +105,14 @@ class Agent(abc.ABC):
         """What this message causes."""
 
     async def prepare(self, message: Incoming) -> Any:  # noqa: B027 - most agents need none
-        """Slow work for one message (fetching, decoding), done for a whole batch side by side before `handle`."""
+        """Slow work for one message (fetching, decoding), done for many side by side, each before its `handle`.
+
+        It is cancelled when the message has become another worker's, or when a stop does not wait for it any longer.
+        """
+
+    def lane(self, message: Incoming) -> str:
+        """Which of `lanes` the message goes. One publisher's messages keep their order within a lane."""
+        return self.lanes[0]
 
     def tick(self, now: datetime) -> Iterable[Outgoing]:
         """What the passing of time causes; called about once a second, never beside `handle`."""

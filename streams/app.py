@@ -1,4 +1,4 @@
-"""The Faust side: one Faust app, and so one consumer group, for each agent.
+"""The Faust side: one Faust app, and so one consumer group, for each lane of each agent.
 
 A group of its own lets each agent scale, lag and fail alone (`veristream worker --agents review`), and lets several
 agents read the same topic whole. All apps of a worker share one event loop.
@@ -7,91 +7,82 @@ agents read the same topic whole. All apps of a worker share one event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from streams.agent import Agent
+from streams.consumer import Consumer
 from streams.delivery import Delivery
-from streams.kafka import DEADLETTER_BYTES
 from streams.producer import Producer
-from streams.security import credentials
 from streams.settings import Settings
 from streams.transport import App
 from streams.views import Views
+from streams.window import Window
+from streams.wire import Wire
 
-#: Heartbeats per session: the usual three, and one for a loop that is late.
-HEARTBEATS_PER_SESSION = 4
+
+class Attached(NamedTuple):
+    """A lane of an agent, ready to run. Its name is the agent's, but for the lanes after the first."""
+
+    name: str
+    app: App
+    delivery: Delivery
 
 
-def faust_app(name: str, settings: Settings, *, buffer: int) -> App:
-    """A Faust app with the settings under which it loses nothing; each is here for a reason."""
-    session = settings.session_timeout_s
-    app = App(
+def faust_app(name: str, settings: Settings) -> App:
+    """A Faust app that runs an agent and nothing else."""
+    return App(
         f"{settings.group_prefix}-{name}",
         broker=[f"kafka://{server}" for server in settings.broker.split(",")],
-        broker_credentials=credentials(settings),
         loop=asyncio.get_event_loop(),
         store="memory://",
-        processing_guarantee="at_least_once",  # exactly_once has open defects (#440, #323, #517, #177)
-        stream_buffer_maxsize=buffer,
-        stream_wait_empty=True,  # finish what has begun before partitions go or the worker stops
-        # A worker that does not poll for so long leaves its group for good (aiokafka #1187); a full buffer is enough.
-        broker_max_poll_interval=86_400.0,
-        broker_max_poll_records=500,
-        broker_session_timeout=session,
-        broker_heartbeat_interval=session / HEARTBEATS_PER_SESSION,
-        broker_request_timeout=max(90.0, session),  # Faust refuses a session longer than a request
-        broker_rebalance_timeout=max(120.0, session),
-        broker_commit_interval=1.0,
-        consumer_auto_offset_reset="earliest",
-        producer_acks=-1,
-        producer_linger=0.005,
-        producer_max_batch_size=131_072,
-        producer_max_request_size=DEADLETTER_BYTES,
-        producer_request_timeout=60.0,  # the default of 20 minutes hides a broker that is gone
-        table_standby_replicas=0,
         topic_disable_leader=True,
         topic_allow_declare=False,  # topics are provisioned, not declared by whoever starts first
         reply_create_topic=False,
         web_enabled=False,
         debug=False,
     )
-    app.fetch_max_wait_s = settings.fetch_max_wait_s
-    return app
 
 
-def attach(agent: Agent, views: Views, *, fatal: Callable[[BaseException], None]) -> tuple[App, Delivery]:
-    """The Faust app that runs this agent, and its delivery loop."""
+def attach(agent: Agent, views: Views, *, fatal: Callable[[BaseException], None]) -> Iterator[Attached]:
+    """The Faust apps that run this agent, one a lane, and their delivery loops."""
+    for lane in agent.lanes:
+        name = agent.name if lane == agent.lanes[0] else f"{agent.name}-{lane}"
+        yield _attached(agent, name, lane, views, fatal)
+
+
+def _attached(agent: Agent, name: str, lane: str, views: Views, fatal: Callable[[BaseException], None]) -> Attached:
     settings = agent.context.settings
-    # Two batches: one being worked on, one waiting.
-    app = faust_app(agent.name, settings, buffer=agent.batch_size * 2)
+    topics = [settings.topic_prefix + topic.name for topic in agent.inputs]
+    app = faust_app(name, settings)
+    consumer = app.intake = Consumer(app.conf.id, topics, settings)
 
-    async def send(topic: str, key: bytes, value: bytes) -> Any:
-        return await app.producer.send(topic, key, value, None, None, None)
+    def holds() -> bool:
+        return consumer.holds(delivery.sending)
 
+    wire = app.wire = Wire(settings, app.conf.id, holds)
     producer = Producer(
-        send,
+        wire.send,
         agent=agent.name,
         prefix=settings.topic_prefix,
         max_message_bytes=settings.max_message_bytes,
         metrics=agent.context.metrics,
+        push=wire.push,
+        renew=wire.renew,
+        holds=holds,
+        repeats=lambda: not wire.idempotent,
     )
-    delivery = Delivery(agent, producer, views, fatal=fatal)
-    # Raw bytes: a value that Faust cannot decode would be acknowledged and thrown into the agent.
-    channel = app.topic(
-        *(settings.topic_prefix + topic.name for topic in agent.inputs),
-        key_type=bytes,
-        value_type=bytes,
-        key_serializer="raw",
-        value_serializer="raw",
+    delivery: Delivery = (
+        Window(agent, consumer, producer, views, fatal=fatal, lane=lane)
+        if agent.slow
+        else Delivery(agent, consumer, producer, views, fatal=fatal)
     )
 
-    @app.agent(channel, name=agent.name, concurrency=1)  # type: ignore[untyped-decorator] # one ordered loop (#606)
-    async def deliver(stream: Any) -> None:
-        await delivery.run(stream.channel.queue)
+    # The topics are named for whoever looks at the app; what runs takes from `consumer`, a batch at a time.
+    channel = app.topic(*topics, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
 
-    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
-    async def on_assigned(_: Any, parts: Any, **__: Any) -> None:
-        delivery.assigned(parts)
+    @app.agent(channel, name=name, concurrency=1)  # type: ignore[untyped-decorator] # one ordered loop (#606)
+    async def deliver(_: Any) -> None:
+        await delivery.run()
 
-    return app, delivery
+    return Attached(name, app, delivery)

@@ -1,145 +1,200 @@
 """The delivery loop: the one way in which any agent takes messages and lets go of them.
 
 At least once, in order, nothing dropped in silence. A batch is handled whole: read, judged, produced, every
-acknowledgement of the broker awaited; only then are its messages acknowledged, and their offsets committed by
-Faust. The only ways out of a batch are done or dead: it is shielded from cancellation, and while it is not done
-nothing of it is acknowledged, so that a killed worker's messages come again.
-
-Faust's `take_events` is not used, because it acknowledges what it has buffered when it is cancelled or its body
-raises, and because it waits out its whole window for a batch that is not full. `next_batch` takes what is there.
+acknowledgement of the broker awaited; only then is it finished, and may be committed. The only ways out of a batch are
+done, dead, or abandoned because the partitions are no longer held for certain: it is shielded from cancellation, and
+while it is not done nothing of it is committed, so that it comes again, here or elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from aiokafka.errors import MessageSizeTooLargeError
-from aiokafka.partitioner import DefaultPartitioner
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from schemas.deadletter import DeadLetter
+from schemas.deadletter import DeadLetter, replays_of
 from schemas.message import Refused, decode
 from schemas.topics import DEADLETTERS, TOPICS
 from streams.agent import Agent, Assigned, Incoming, Outgoing
+from streams.consumer import Batch, Consumer, Fenced
+from streams.contact import KafkaUnusable
 from streams.kafka import DEADLETTER_BYTES
-from streams.producer import Producer
+from streams.producer import RETRY_FIRST_S, RETRY_LONGEST_S, Producer
 from streams.views import Views
+from streams.wire import partition_of
 
 log = logging.getLogger(__name__)
 
 #: How often the agent's clock ticks, and how long the loop waits for a message at most.
 TICK_S = 1.0
+#: Judging goes on for so long before heartbeats, probes and the other agents of the worker get their turn.
+TURN_S = 0.02
+#: An acknowledgement that takes longer is the broker's affair, not this loop's.
+BROKER_OWES_S = 5.0
 #: Larger originals are named in the dead letter, not copied: base64 takes 4/3, and the rest needs room.
 MAX_KEPT_BYTES = DEADLETTER_BYTES * 2 // 3
 
 
 class Delivery:
-    """One agent's loop over its queue of raw messages."""
+    """One agent's loop over the messages of its group."""
 
     def __init__(
-        self, agent: Agent, producer: Producer, views: Views, *, fatal: Callable[[BaseException], None]
+        self,
+        agent: Agent,
+        consumer: Consumer,
+        producer: Producer,
+        views: Views,
+        *,
+        fatal: Callable[[BaseException], None],
     ) -> None:
         self.agent = agent
-        self._producer = producer
+        self.consumer = consumer
+        self.producer = producer
         self._views = views
         self._fatal = fatal
         self._metrics = agent.context.metrics
         self._prefix = agent.context.settings.topic_prefix
-        self._getter: asyncio.Task[Any] | None = None
-        self._assigned: Assigned | None = None
+        self._topics = {self._prefix + name: topic for name, topic in TOPICS.items()}
+        self._seconds = self._metrics.batch_seconds.labels(agent.name)
+        #: The epoch whose outputs are on their way to the broker.
+        self.sending = -1
+        self._restored = -1
+        self._restoring = False
+        self._taken = 0
         self._ticked = monotonic()
+        self._turned = monotonic()
 
-    def assigned(self, parts: Iterable[Any]) -> None:
-        """Partitions have been assigned: rebuild the agent's state before the next batch."""
-        self._assigned = frozenset((part.topic.removeprefix(self._prefix), part.partition) for part in parts)
+    @property
+    def queued(self) -> int:
+        """How many messages have been taken and are not done."""
+        return self._taken
 
-    async def run(self, queue: asyncio.Queue[Any]) -> None:
+    @property
+    def excused(self) -> bool:
+        """Whether there is a reason for standing still that a restart would not mend: state that is being read, or a
+        broker that does not answer."""
+        return (
+            not self._views.is_loaded
+            or self._restoring
+            or not self.consumer.fresh
+            or self.producer.waited_s > BROKER_OWES_S
+        )
+
+    async def run(self) -> None:
         """Take batches for ever. Ends by cancellation, and then never inside a batch.
 
-        An error outside a single message is a defect that must not be survived: Faust would restart this loop past
-        the unfinished batch and in time commit beyond it. `fatal` ends the process instead.
+        An error outside a single message is a defect that must not be survived: the agent's state is in doubt.
+        `fatal` ends the process.
         """
         try:
             await self._views.loaded()
-            while True:
-                batch = await self.next_batch(queue)
-                await _to_its_end(asyncio.ensure_future(self._turn(batch)))
+            await self._go_on()
         except asyncio.CancelledError:
             raise
         except BaseException as error:
             self._fatal(error)
             raise
-        finally:
-            if self._getter:
-                self._getter.cancel()
 
-    async def next_batch(self, queue: asyncio.Queue[Any]) -> list[Any]:
-        """What is in the queue, at most `batch_size`; waits for the first message, at most a tick (then empty)."""
-        if self._getter is None:
-            self._getter = asyncio.ensure_future(queue.get())
-        # Not wait_for: cancelling a queue's get can lose the item that it was about to return.
-        done, _ = await asyncio.wait({self._getter}, timeout=TICK_S)
-        if not done:
-            return []
-        getter, self._getter = self._getter, None
-        try:
-            batch = [getter.result()]
-            while len(batch) < self.agent.batch_size and not queue.empty():
-                batch.append(queue.get_nowait())
-        except StopAsyncIteration:  # Faust throws this into the queues of an agent that it stops
-            raise asyncio.CancelledError from None
-        return batch
+    async def _go_on(self) -> None:
+        while True:
+            batch = await self.consumer.take(self.agent.batch_size, TICK_S)
+            await to_its_end(asyncio.ensure_future(self._turn(batch)))
 
-    async def _turn(self, batch: list[Any]) -> None:
-        if (assigned := self._assigned) is not None:
-            self._assigned = None
-            await self.agent.restore(assigned)
-        if batch:
-            with self._metrics.batch_seconds.labels(self.agent.name).time():
-                await self._deliver(batch)
+    async def _turn(self, batch: Batch) -> None:
+        async with self.consumer.turn:
+            # Taken before a revocation, or nothing is assigned: it comes again to whoever has it now.
+            if batch.epoch != self.consumer.epoch or self.consumer.assigned is None:
+                return
+            if not batch.records and not self.consumer.holds(batch.epoch):
+                return
+            self.sending = batch.epoch
+            try:
+                await self._restore(batch.epoch)
+                if batch.records:
+                    self._taken = sum(map(len, batch.records.values()))
+                    with self._seconds.time():
+                        await self._deliver(batch)
+                await self._tick()
+            except Fenced:
+                await self._abandon(batch.epoch)
+            finally:
+                self._taken = 0
+
+    async def _restore(self, epoch: int) -> None:
+        """Rebuild the agent's state once an epoch, before anything is judged in it."""
+        pause = RETRY_FIRST_S
+        while self._restored != epoch:
+            self._restoring = True
+            try:
+                await self.agent.restore(self._assigned())
+                self._restored = epoch
+            except (KafkaError, KafkaUnusable) as error:  # a broker that is away comes back
+                log.warning("%s: state is not restored yet: %s", self.agent.name, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_LONGEST_S)
+            finally:
+                self._restoring = False
+            if not self.consumer.holds(epoch):
+                raise Fenced
+
+    def _assigned(self) -> Assigned:
+        parts = self.consumer.assigned or ()
+        return frozenset((part.topic.removeprefix(self._prefix), part.partition) for part in parts)
+
+    async def _tick(self) -> None:
         if monotonic() - self._ticked >= TICK_S:
             self._ticked = monotonic()
-            await self._producer.send(self.agent.tick(self.agent.context.clock()))
+            await self.producer.send(self.agent.tick(self.agent.context.clock()))
 
-    async def _deliver(self, batch: list[Any]) -> None:
-        slots = [self._read(event.message) for event in batch]
-        if self.agent.slow:
-            # All begin at once, but each goes out as soon as those before it have, instead of with the slowest.
-            work = [asyncio.ensure_future(self._prepare(slot)) for slot in slots]
-            for event, slot, task in zip(batch, slots, work, strict=True):
-                await self._send(event.message, slot, await task)
-                await self._producer.flush()
-                event.ack()
-            return
-        for event, slot in zip(batch, slots, strict=True):
-            await self._send(event.message, slot, None)
-        await self._producer.flush()
-        for event in batch:
-            event.ack()
+    async def _abandon(self, epoch: int) -> None:
+        log.warning("%s: what was begun is abandoned, and comes again: the partitions are not held", self.agent.name)
+        self._metrics.abandoned.labels(self.agent.name).inc()
+        await self.producer.reset()
+        self._restored = -1  # the state knows of outputs that may never have been produced
+        self.agent.doubt()
+        if epoch == self.consumer.epoch:
+            self.consumer.renew()
 
-    async def _prepare(self, slot: Incoming | Outgoing) -> Any:
-        """What the agent prepares for the message, or the exception that it raised."""
-        if isinstance(slot, Outgoing):
-            return None
-        try:
-            return await self.agent.prepare(slot)
-        except Exception as error:
-            return error
+    async def _deliver(self, batch: Batch) -> None:
+        for records in batch.records.values():
+            for record in records:
+                await self._send(record, self._read(record), None)
+                if monotonic() - self._turned > TURN_S:
+                    await self._yield()
+        await self.producer.flush()
+        for part, records in batch.records.items():
+            self.consumer.offsets.finish(part, records[0].offset, records[-1].offset + 1)
+            self._count(part, len(records))
+
+    async def _yield(self) -> None:
+        await asyncio.sleep(0)
+        self._turned = monotonic()
+
+    def _count(self, part: TopicPartition, number: int) -> None:
+        self._metrics.messages_in.labels(self.agent.name, self._topics[part.topic].name).inc(number)
 
     async def _send(self, message: Any, slot: Incoming | Outgoing, prepared: Any) -> None:
-        out = [slot] if isinstance(slot, Outgoing) else self._handle(message, slot, prepared)
+        if isinstance(slot, Incoming):
+            out = self._handle(message, slot, prepared)
+            if not out:
+                return
+        else:
+            out = [slot]
+            if slot.topic is DEADLETTERS:
+                self._count_dead(message)
         try:
-            await self._producer.send(out, flush=False)
+            await self.producer.send(out, flush=False, instead=lambda error: self._dead(message, error))
         except (Refused, MessageSizeTooLargeError) as error:
-            await self._producer.send([self._dead(message, error)], flush=False)
+            await self.producer.send([self._dead(message, error)], flush=False)
 
     def _read(self, message: Any) -> Incoming | Outgoing:
         """The message as its topic's type, or the dead letter it becomes."""
-        topic = TOPICS[message.topic.removeprefix(self._prefix)]
-        self._metrics.messages_in.labels(self.agent.name, topic.name).inc()
+        topic = self._topics[message.topic]
         try:
             if message.value is None:
                 raise Refused("", "the message has no value, and this topic has no rows to delete")
@@ -148,18 +203,20 @@ class Delivery:
                 # Without it the partition, and so the order of this publisher's items, is left to chance.
                 raise Refused("publisher_id", f"the message's key is {message.key!r}; it must be the publisher_id")
         except Refused as refused:
-            return self._dead(message, refused)
-        if topic.placed and _partition(message.key, topic.partitions) != message.partition:
+            return self._letter(message, refused)
+        if topic.placed and partition_of(message.key, topic.partitions) != message.partition:
             # Other clients have other partitioners (librdkafka's is CRC32), but whoever keeps state by this key must
             # meet all of its messages in one place.
             return Outgoing(topic, value.publisher_id, value)
         return Incoming(topic.name, message.partition, message.offset, value)
 
-    def _handle(self, message: Any, incoming: Incoming, prepared: Any) -> Iterable[Outgoing]:
+    def _handle(self, message: Any, incoming: Incoming, prepared: Any) -> list[Outgoing]:
         try:
             if isinstance(prepared, Exception):
                 raise prepared
-            return list(self.agent.handle(incoming._replace(prepared=prepared)))
+            if prepared is not None:
+                incoming = incoming._replace(prepared=prepared)
+            return list(self.agent.handle(incoming))
         except Exception as error:
             log.exception(
                 "%s: %s/%d@%d goes to the dead letters",
@@ -170,9 +227,14 @@ class Delivery:
             )
             return [self._dead(message, error)]
 
+    def _count_dead(self, message: Any) -> None:
+        self._metrics.dead_letters.labels(self.agent.name, self._topics[message.topic].name).inc()
+
     def _dead(self, message: Any, error: Exception) -> Outgoing:
-        name = message.topic.removeprefix(self._prefix)
-        self._metrics.dead_letters.labels(self.agent.name, name).inc()
+        self._count_dead(message)
+        return self._letter(message, error)
+
+    def _letter(self, message: Any, error: Exception) -> Outgoing:
         field, reason = (error.field, error.reason) if isinstance(error, Refused) else ("", str(error))
         value = message.value
         if value is not None and len(value) > MAX_KEPT_BYTES:
@@ -188,17 +250,12 @@ class Delivery:
             reason=reason[:2000].encode("utf-8", "replace").decode(),  # it may quote bytes that are no text
             field=field,
             failed_at=self.agent.context.clock(),
+            replays=replays_of(message.headers),
         )
         return Outgoing(DEADLETTERS, (message.key or b"").decode("utf-8", "surrogateescape"), letter)
 
 
-def _partition(key: bytes, partitions: int) -> int:
-    """Where Kafka's own partitioner, which ours is, puts a key."""
-    every = list(range(partitions))
-    return int(DefaultPartitioner()(key, every, every))
-
-
-async def _to_its_end(work: asyncio.Future[None]) -> None:
+async def to_its_end(work: asyncio.Future[None]) -> None:
     """Wait for the work even when cancelled meanwhile; then pass the cancellation on."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():

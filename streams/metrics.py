@@ -38,6 +38,12 @@ class Metrics:
             ["agent"],
             registry=registry,
         )
+        self.abandoned = Counter(
+            "veristream_abandoned",
+            "Times that what was begun was given up, because the partitions were not held for certain; it comes again",
+            ["agent"],
+            registry=registry,
+        )
         self.batch_seconds = Histogram(
             "veristream_batch_seconds",
             "From taking a batch to the last acknowledgement of what it caused",
@@ -81,7 +87,19 @@ class Metrics:
         )
         self.pool_workers = Gauge("veristream_pool_workers", "Decoding processes", registry=registry)
         self.pool_busy = Gauge("veristream_pool_busy", "Items being fetched or decoded", registry=registry)
+        self.pool_ended = Counter(
+            "veristream_pool_ended", "Decoding processes that were ended or died, by why", ["why"], registry=registry
+        )
+        self.confinement = Gauge(
+            "veristream_confinement", "1 where this layer confines the decoding processes", ["layer"], registry=registry
+        )
         self.policy = Gauge("veristream_policy_version", "Version of the policy in force", ["name"], registry=registry)
+        self.state_pending = Gauge(
+            "veristream_state_pending_messages",
+            "Messages of a compacted topic still to be read before a start is over",
+            ["topic"],
+            registry=registry,
+        )
         self.state_rows = Gauge("veristream_state_rows", "Rows of a compacted topic", ["topic"], registry=registry)
         self.state_refused = Counter(
             "veristream_state_refused", "Rows of a compacted topic that were refused", ["topic"], registry=registry

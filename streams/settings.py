@@ -70,9 +70,19 @@ class Settings(BaseSettings):
         description="replicas that must have a message before it counts as written; with 3 replicas 2",
     )
     session_timeout_s: float = Field(45.0, ge=2, description="a worker silent for so long is put out of its group")
+    instance: str = Field(
+        "",
+        description="name of this worker, its own for ever: restarted within the session it gets its partitions back",
+        pattern=r"^[a-zA-Z0-9._-]{0,100}$",
+    )
+    idempotent_producer: Literal["auto", "on", "off"] = Field(
+        "auto", description="no output twice after a lost answer; auto: where the broker can (Apache Kafka: always)"
+    )
     fetch_max_wait_s: float = Field(0.5, gt=0, description="how long the broker may hold back an empty answer")
     shutdown_grace_s: float = Field(30.0, gt=0, description="how long a stopping worker may finish what it began")
     max_message_bytes: int = Field(1_000_000, ge=10_000, description="largest message that is produced")
+
+    replay_limit: int = Field(3, ge=1, description="replays of a dead letter after which only --force replays it again")
 
     agents: Names = Field((), description="agents this worker runs; empty: all that are installed")
     detectors: Names = Field((), description="detectors extraction runs; empty: all that are installed")

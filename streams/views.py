@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -22,6 +23,9 @@ from streams.rows import rows_for
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: How often a long start says how much it still has to read.
+TELL_S = 5.0
 
 M = TypeVar("M", bound=Message)
 #: Told of a change: key, the former row, the new one (None: there was or is none).
@@ -56,6 +60,10 @@ class View(Generic[M]):
     def listen(self, listener: Listener) -> None:
         """Have every change told, from now on; for an index that must not be built again at each of them."""
         self._listeners.append(listener)
+
+    def is_pending(self, number: int) -> None:
+        """So many messages are still to be read before the start is over."""
+        self._metrics.state_pending.labels(self.topic.name).set(number)
 
     def apply(self, key: bytes | None, value: bytes | None) -> None:
         """Take one message of the topic. A bad row is refused: the former one stays in force, and it is counted."""
@@ -127,14 +135,30 @@ class Views:
         consumer = self._consumer
         assert consumer is not None
         ends = await consumer.end_offsets(parts)
+        told = monotonic()
         while True:
-            if not self._loaded.is_set() and await caught_up(consumer, ends):
-                self._loaded.set()
-                log.info("state read: %s", {v.topic.name: len(v.rows) for v in self._by_wire.values()})
+            if not self._loaded.is_set():
+                if await caught_up(consumer, ends):
+                    self._loaded.set()
+                    log.info("state read: %s", {v.topic.name: len(v.rows) for v in self._by_wire.values()})
+                left = await self._left(ends)
+                if left and monotonic() - told > TELL_S:
+                    told = monotonic()
+                    log.info("state is being read, messages left: %s", left)
             for part, records in (await consumer.getmany(timeout_ms=200, max_records=5000)).items():
                 view = self._by_wire[part.topic]
                 for record in records:
                     view.apply(record.key, record.value)
+
+    async def _left(self, ends: Mapping[TopicPartition, int]) -> dict[str, int]:
+        """How many messages (rather more than fewer: compaction leaves gaps) lie before the end, by topic."""
+        assert self._consumer is not None
+        left = dict.fromkeys(self.by_topic, 0)
+        for part, end in ends.items():
+            left[self._by_wire[part.topic].topic.name] += max(0, end - await self._consumer.position(part))
+        for name, number in left.items():
+            self.by_topic[name].is_pending(number)
+        return {name: number for name, number in left.items() if number}
 
     async def stop(self) -> None:
         """Stop reading; the rows stay."""

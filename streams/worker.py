@@ -15,23 +15,27 @@ from schemas.message import Refused
 from schemas.policy import Policy, default_policy
 from schemas.topics import POLICIES, Topic
 from streams.agent import Agent, Context, Incoming
-from streams.app import attach
+from streams.app import Attached, attach
 from streams.health import Health
 from streams.metrics import Metrics
 from streams.progress import Progress
 from streams.readback import read_back
 from streams.registered import installed
 from streams.settings import Settings, SettingsError
-from streams.transport import App
 from streams.views import View, Views
 
 log = logging.getLogger(__name__)
 
-#: sysexits.h: EX_SOFTWARE for a defect, EX_TEMPFAIL for a stop that took too long. Both ask to be started again.
+#: sysexits.h: EX_SOFTWARE for a defect, EX_TEMPFAIL for a stop that took too long, EX_UNAVAILABLE for a loop that stood
+#: still. All ask to be started again.
 EXIT_DEFECT = 70
 EXIT_SLOW_STOP = 75
+EXIT_STALLED = 69
 #: Lag without a commit for so long makes a worker not ready; an agent with slow items may take their time-out more.
 COMMIT_AGE_LIMIT_S = 60.0
+#: Lag without a commit for so long, with a broker that answers, is a loop that only a restart may mend. Five times what
+#: makes it not ready: time for a person to look first.
+STALL_LIMIT_S = 300.0
 
 
 def now() -> datetime:
@@ -61,7 +65,7 @@ class Worker:
         self._views = Views([self._view(topic) for topic in needed.values()], settings)
         context = Context(settings, self.metrics, self._views.by_topic, now, self._read_back)
         self._agents = [kind(context) for kind in kinds.values()]
-        self._apps: dict[str, App] = {}
+        self._attached: dict[str, Attached] = {}
         self._progress: dict[str, Progress] = {}
         self._monitor: asyncio.Task[None] | None = None
 
@@ -97,14 +101,22 @@ class Worker:
     def problems(self) -> list[str]:
         """Why this worker is not ready; empty when it is."""
         found = [] if self._views.is_loaded else ["state is still being read"]
-        for agent in self._agents:
-            progress = self._progress.get(agent.name)
-            limit = COMMIT_AGE_LIMIT_S + (self.settings.extract_timeout_s if agent.slow else 0)
-            if progress is None or not progress.partitions:
-                found.append(f"{agent.name}: no partitions assigned")
-            elif progress.commit_age_s > limit:
-                found.append(f"{agent.name}: no commit for {progress.commit_age_s:.0f} s while {progress.lag} wait")
+        for name in self._names():
+            attached, progress = self._attached.get(name), self._progress.get(name)
+            if attached is None or progress is None or attached.delivery.consumer.assigned is None:
+                found.append(f"{name}: no partitions assigned")
+            elif not attached.delivery.consumer.fresh:
+                found.append(f"{name}: the group does not answer its heartbeats")
+            elif progress.commit_age_s > COMMIT_AGE_LIMIT_S + self._allowance(attached):
+                found.append(f"{name}: no commit for {progress.commit_age_s:.0f} s while {progress.lag} wait")
         return found
+
+    def _names(self) -> list[str]:
+        return list(self._attached) or [agent.name for agent in self._agents]
+
+    def _allowance(self, attached: Attached) -> float:
+        """An agent with slow items may take their time-out more."""
+        return self.settings.extract_timeout_s if attached.delivery.agent.slow else 0.0
 
     async def start(self) -> None:
         """Read the state, join the groups, answer probes. Returns when every agent has its partitions."""
@@ -116,28 +128,33 @@ class Worker:
         await self._views.start()
         for agent in self._agents:
             await agent.start()
-            app, _ = attach(
-                agent, self._views, fatal=lambda error: end_hard(EXIT_DEFECT, f"delivery failed: {error!r}")
-            )
-            self._apps[agent.name] = app
-            self._progress[agent.name] = Progress(agent.name, self.settings.topic_prefix, self.metrics)
+            for attached in attach(agent, self._views, fatal=_ended_by):
+                self._attached[attached.name] = attached
+                self._progress[attached.name] = Progress(attached.name, self.settings.topic_prefix, self.metrics)
         self._monitor = asyncio.create_task(self._watch(), name="monitor")
-        await asyncio.gather(*(app.start() for app in self._apps.values()))
+        await asyncio.gather(*(attached.app.start() for attached in self._attached.values()))
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             if error := self._views.failed:
                 end_hard(EXIT_DEFECT, f"reading state failed: {error!r}")
-            for name, app in self._apps.items():
-                if app.crashed:
-                    end_hard(EXIT_DEFECT, f"Faust app of {name} crashed: {app.crash_reason!r}")
-                if app.started and app._consumer is not None:
-                    try:
-                        queued = sum(agent.channel.queue.qsize() for agent in app.agents.values() if agent.channel)
-                        self._progress[name].read(app.consumer, queued=queued)
-                    except Exception as error:  # a consumer between two assignments answers with errors
-                        log.debug("%s: no reading: %r", name, error)
+            for name, attached in self._attached.items():
+                self._look_at(name, attached)
+
+    def _look_at(self, name: str, attached: Attached) -> None:
+        if attached.app.crashed:
+            end_hard(EXIT_DEFECT, f"Faust app of {name} crashed: {attached.app.crash_reason!r}")
+        delivery, progress = attached.delivery, self._progress[name]
+        if reason := delivery.consumer.dead():
+            end_hard(EXIT_DEFECT, f"consumer of {name}: {reason}")
+        if delivery.consumer.assigned is None:
+            return
+        progress.read(delivery.consumer.places(), queued=delivery.queued, excused=delivery.excused)
+        if progress.stalled_s > STALL_LIMIT_S + self._allowance(attached):
+            end_hard(
+                EXIT_STALLED, f"{name} stands still: no commit for {progress.stalled_s:.0f} s, {progress.lag} wait"
+            )
 
     async def stop(self) -> None:
         """Finish what has begun, commit, leave the groups. Ends the process hard if that takes too long."""
@@ -147,12 +164,16 @@ class Worker:
         )
         if self._monitor:
             self._monitor.cancel()
-        await asyncio.gather(*(app.stop() for app in self._apps.values()))
+        await asyncio.gather(*(attached.app.stop() for attached in self._attached.values()))
         for agent in self._agents:
             await agent.stop()
         await self._views.stop()
         await self.health.stop()
         timer.cancel()
+
+
+def _ended_by(error: BaseException) -> None:
+    end_hard(EXIT_DEFECT, f"delivery failed: {error!r}")
 
 
 async def run(settings: Settings, *, stop: asyncio.Event, ready: Callable[[Worker], None] | None = None) -> None:

@@ -113,10 +113,15 @@ class Patient(Echo):
         super().__init__(context)
         self.begun = asyncio.Event()
         self.let = asyncio.Event()
+        self.cancelled = 0
 
     async def prepare(self, message: Incoming) -> None:
         self.begun.set()
-        await self.let.wait()
+        try:
+            await self.let.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
 
 
 class Defective(Echo):
