@@ -31,8 +31,8 @@ class Extraction(Agent):
     views: ClassVar[tuple[Topic, ...]] = ()
     outputs = (SIGNALS,)
     slow = True
-    #: Enough to keep every decoding process busy between two batches, few enough to finish within a stop's grace.
-    batch_size = 16
+    #: Segments are answered within seconds; they never wait for an upload of an hour.
+    lanes: ClassVar[tuple[str, ...]] = ("uploads", "segments")
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -91,6 +91,11 @@ class Extraction(Agent):
                 return await self._pool.read(path)
         except ExtractFailure as failure:
             return ExtractError(code=failure.code, text=failure.text)
+
+    def lane(self, message: Incoming) -> str:
+        """Uploads and segments, each in the order of their publisher."""
+        admitted: Admitted = message.value
+        return "segments" if admitted.event.stream_id is not None else "uploads"
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Send the signals on."""
