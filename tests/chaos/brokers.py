@@ -23,13 +23,13 @@ DISK_MB = 160
 SMALL = {"log.index.size.max.bytes": str(64 * 2**10), "log.segment.bytes": str(8 * 2**20)}
 
 
-def leader_killed(stage: Stage) -> None:
+def leader_killed(stage: Stage, away_s: float = AWAY_S) -> None:
     """SIGKILL of the broker that leads what one publisher's decisions go to; it comes back later."""
     broker = stage.cluster.leader_of(stage.prefix + "decisions", 0)
     broker.kill()
     stage.mark()
-    stage.note(f"broker on port {broker.port} killed for {AWAY_S:.0f} s")
-    stage.wait(AWAY_S)
+    stage.note(f"broker on port {broker.port} killed for {away_s:.0f} s")
+    stage.wait(away_s)
     broker.start()
     stage.mark()
     stage.until(stage.in_sync, "the replicas were not in sync again", 90.0)

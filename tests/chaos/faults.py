@@ -32,14 +32,14 @@ CUT_FOR_S = SESSION_TIMEOUT_S + 6.0
 HOUR_S = 3600
 
 
-def killed(stage: Stage) -> None:
+def killed(stage: Stage, kills: int = KILLS) -> None:
     """SIGKILL of one worker after the other, again and again."""
-    for number in range(KILLS):
+    for number in range(kills):
         worker = stage.workers[number % len(stage.workers)]
         stage.until(lambda worker=worker: worker.is_running, "the killed worker was not started again")
         worker.send(signal.SIGKILL)
         stage.note(f"worker {worker.number} killed")
-        if number < KILLS - 1:
+        if number < kills - 1:
             stage.wait(BETWEEN_KILLS_S)
     stage.mark()
 
@@ -53,16 +53,17 @@ def rolled(stage: Stage) -> None:
         worker.until_ready()
 
 
-def frozen(stage: Stage) -> None:
-    """A worker stands still for longer than its session, and goes on as if nothing had been; then the other one."""
-    for worker in stage.workers.all:
+def frozen(stage: Stage, workers: int | None = None) -> None:
+    """A worker stands still for longer than its session, and goes on as if nothing had been; then the next one."""
+    chosen = stage.workers.all[:workers]
+    for worker in chosen:
         worker.freeze()
         stage.mark()
         stage.note(f"worker {worker.number} frozen for {FROZEN_S:.0f} s")
         stage.wait(FROZEN_S)
         worker.thaw()
         stage.mark()
-        if worker is not stage.workers.all[-1]:
+        if worker is not chosen[-1]:
             stage.wait(SESSION_TIMEOUT_S)
 
 

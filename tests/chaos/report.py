@@ -25,7 +25,7 @@ TITLES = (
     "fault", "events", "lost", "conflicting", "wrong", "out of order", "duplicated", "restarts", "recovery, s",
     "longest wait, s", "kept",
 )  # fmt: skip
-BEGIN, END = "<!-- generated: faults -->", "<!-- end generated -->"
+BEGIN, END = "<!-- measured: faults -->", "<!-- end measured -->"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def row_of(fault: Fault, outcome: Outcome) -> Row:
         and outcome.recovery_s <= RECOVERY_LIMIT_S
     )
     missing = [f"{number} without {topic}" for topic, number in sorted(count.missing.items())]
+    unread = [f"{number} items not read: {code}" for code, number in sorted(count.unread.items())]
     return Row(
         name=fault.name,
         about=fault.about,
@@ -96,7 +97,7 @@ def row_of(fault: Fault, outcome: Outcome) -> Row:
         fault_s=round(outcome.fault_s, 1),
         ended=outcome.exits,
         stopped=outcome.stops,
-        detail="; ".join([*outcome.did, *missing]),
+        detail="; ".join([*outcome.did, *unread, *missing]),
         passed=kept,
         command=_command(fault),
         examples=outcome.examples,

@@ -164,15 +164,24 @@ def _delete(broker: str, topics: list[str]) -> None:
         answer.exception(60)
 
 
-def play(stage: Stage, fault: Callable[[Stage], None], *, events: int, source: Iterator[Item] | None = None) -> Outcome:
-    """Load, fault, load again until enough is sent, wait, count."""
+def play(
+    stage: Stage,
+    fault: Callable[[Stage], None],
+    *,
+    events: int,
+    source: Iterator[Item] | None = None,
+    before_s: float = BEFORE_S,
+) -> Outcome:
+    """Load, fault, load again until enough is sent, wait, count. A stage may be played on again."""
+    stage.did.clear()
+    stage.moments.clear()
     tally = Tally()
     outside = Outside(stage.cluster.address, stage.prefix, tally)
     load = stage.load = Load(stage.cluster.address, stage.prefix + "uploads", source or items(), tally, stage.rate)
     outside.start()
     try:
         load.start()
-        stage.wait(BEFORE_S)
+        stage.wait(before_s)
         stage.until(lambda: tally.waiting < stage.rate, "the load was not answered before the fault")
         begun = monotonic()
         fault(stage)

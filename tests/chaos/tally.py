@@ -63,6 +63,8 @@ class Count:
     longest_wait_s: float
     #: topic → how many events lack their message there.
     missing: dict[str, int]
+    #: Why media was not read, by the code of the signals' error.
+    unread: dict[str, int]
 
 
 class Tally:
@@ -80,6 +82,7 @@ class Tally:
         self._standings: dict[str, Counter[str]] = defaultdict(Counter)
         self._bad: dict[tuple[int, int], bool] = {}
         self._dead: set[tuple[str, int, int]] = set()
+        self._unread: Counter[str] = Counter()
         self._waiting = 0
 
     # What was sent.
@@ -145,6 +148,8 @@ class Tally:
         if topic not in event.due or event.due[topic] not in (None, said):
             self.wrong += 1
             self._note(f"{topic} of event {event.number}: {said}, due was {event.due}")
+        if topic == "signals" and (error := message.get("error")):
+            self._unread[error["code"]] += 1
         if topic in ORDERED:
             place = (topic, event.publisher_id)
             if event.number < self._furthest.get(place, -1):
@@ -239,6 +244,7 @@ class Tally:
             dead_letters=len(self._dead),
             longest_wait_s=max(waits, default=0.0),
             missing=dict(missing),
+            unread=dict(self._unread),
         )
 
     def late_limit_s(self, begun: float) -> float:

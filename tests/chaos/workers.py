@@ -23,6 +23,8 @@ RESTART_AFTER_S = 1.0
 LOOK_S = 0.1
 #: Starting takes some six seconds on an idle machine, reading state and joining groups included.
 READY_TIMEOUT_S = 120.0
+#: A worker that ends so often before it is ready never will be.
+MOST_STARTS = 5
 #: Longer than a worker's own grace, after which it ends itself.
 STOP_TIMEOUT_S = 45.0
 COMMAND = str(Path(sys.executable).with_name("veristream"))
@@ -111,8 +113,9 @@ class Worker:
     def until_ready(self) -> None:
         """Wait until its probe says that it is ready."""
         deadline = monotonic() + READY_TIMEOUT_S
+        ended = len(self.exits)
         while not self.is_ready:
-            if monotonic() > deadline:
+            if monotonic() > deadline or len(self.exits) - ended >= MOST_STARTS:
                 raise TimeoutError(f"worker {self.number} was not ready; it said:\n{self.said()}")
             sleep(LOOK_S)
 
