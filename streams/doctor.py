@@ -40,7 +40,7 @@ class Check(NamedTuple):
 async def examine(settings: Settings, roles: Sequence[str] = ()) -> list[Check]:
     """Look at everything; at the rights of these roles, of the agents that run here if none is named."""
     here = await asyncio.to_thread(lambda: [_python(), *_media(), *_plugins(settings), *_folders(settings), _clock()])
-    return [*here, *await _broker(settings, roles)]
+    return [*here, await _confinement(settings), *await _broker(settings, roles)]
 
 
 def _python() -> Check:
@@ -86,6 +86,23 @@ def _folders(settings: Settings) -> Iterator[Check]:
             yield Check(name, "warn", f"{folder} has {room / 2**30:.1f} GiB left", "make room, or move it")
         else:
             yield Check(name, "ok", f"{folder}, {room / 2**30:.0f} GiB left")
+
+
+async def _confinement(settings: Settings) -> Check:
+    if settings.confinement == "off":
+        found = "off: decoding processes may open files and reach the network"
+        return Check("confinement", "warn", found, "unset VERISTREAM_CONFINEMENT")
+    from streams.extraction.confine import FIXES
+    from streams.extraction.pool import PoolUnusable, probe
+
+    try:
+        held = await probe(settings)
+    except PoolUnusable as error:
+        return Check("confinement", "bad", str(error), "install again: make setup")
+    if not held.needed:
+        return Check("confinement", "ok", str(held))
+    state: Literal["warn", "bad"] = "bad" if settings.confinement == "require" else "warn"
+    return Check("confinement", state, str(held), "; ".join(FIXES[layer] for layer in held.needed))
 
 
 def _clock() -> Check:

@@ -88,10 +88,10 @@ class Metrics:
         self.pool_workers = Gauge("veristream_pool_workers", "Decoding processes", registry=registry)
         self.pool_busy = Gauge("veristream_pool_busy", "Items being fetched or decoded", registry=registry)
         self.pool_ended = Counter(
-            "veristream_pool_ended", "Decoding processes that were ended or died, by why", ["why"], registry=registry
+            "veristream_pool_ended", "Decoding processes that were ended or died", ["outcome"], registry=registry
         )
         self.confinement = Gauge(
-            "veristream_confinement", "1 where this layer confines the decoding processes", ["layer"], registry=registry
+            "veristream_confined_workers", "Decoding processes that this layer confines", ["layer"], registry=registry
         )
         self.policy = Gauge("veristream_policy_version", "Version of the policy in force", ["name"], registry=registry)
         self.state_pending = Gauge(

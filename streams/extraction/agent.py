@@ -44,7 +44,7 @@ class Extraction(Agent):
     async def start(self) -> None:
         """Start the decoding processes and load their models."""
         self._fetcher = Fetcher(self.context.settings)
-        self._pool = Pool(self.context.settings, list(self._detectors.values()))
+        self._pool = Pool(self.context.settings, list(self._detectors.values()), self.context.metrics)
         self.context.metrics.pool_workers.set(self._pool.size)
         await self._pool.warm()
 

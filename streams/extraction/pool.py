@@ -26,6 +26,7 @@ from streams.extraction.confine import FIXES, Confinement
 from streams.extraction.detector import Detector
 from streams.extraction.process import LENGTH, Answer, Begun, Failed, Read, Ready, Start, Task, Unable
 from streams.extraction.read import ExtractFailure, Limits, Reading
+from streams.metrics import Metrics
 from streams.settings import Settings, SettingsError
 
 log = logging.getLogger(__name__)
@@ -212,14 +213,15 @@ class Process:
 class Pool:
     """Reads items side by side in processes of their own."""
 
-    def __init__(self, settings: Settings, kinds: list[type[Detector]]) -> None:
+    def __init__(self, settings: Settings, kinds: list[type[Detector]], metrics: Metrics | None = None) -> None:
         self.size = settings.extract_workers
+        self._metrics = metrics
         #: How often a process was ended, by why: timeout, crash, items, growth, cancelled.
         self.ended: Counter[str] = Counter()
         #: What holds the processes; known once they are warm.
         self.confinement = Confinement()
         self._timeout_s = settings.extract_timeout_s
-        self._task = Task(tuple(Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)))
+        self._task = _task_of(settings)
         self._start = Start(
             tuple(f"{kind.__module__}:{kind.__qualname__}" for kind in kinds),
             settings.extract_memory_mb,
@@ -257,6 +259,9 @@ class Pool:
             assert isinstance(process, Process)
             self._free.put_nowait(process)
         self.confinement = next(iter(self._processes)).confinement
+        if self._metrics:
+            for layer in FIXES:
+                self._metrics.confinement.labels(layer).set(self.size * (layer in self.confinement.reached))
         if self._start.confinement == "off":
             log.warning("confinement is off: decoding processes may open files and reach the network")
         elif self.confinement.level != "full":
@@ -347,6 +352,8 @@ class Pool:
 
     def _replace(self, process: Process, why: str) -> None:
         self.ended[why] += 1
+        if self._metrics:
+            self._metrics.pool_ended.labels(why).inc()
         task = asyncio.create_task(self._renew(process))
         self._renewing.add(task)
         task.add_done_callback(self._renewing.discard)
@@ -373,6 +380,21 @@ class Pool:
         await asyncio.gather(*self._renewing, *filter(None, [self._warm]), return_exceptions=True)
         await asyncio.gather(*(process.end() for process in self._processes))
         self._processes.clear()
+
+
+async def probe(settings: Settings) -> Confinement:
+    """How far a decoding process can be confined on this machine, found out by confining one.
+
+    Raises:
+        PoolUnusable: none can be started.
+    """
+    process = await Process.start(Start((), settings.extract_memory_mb, "best", _task_of(settings)))
+    await process.end()
+    return process.confinement
+
+
+def _task_of(settings: Settings) -> Task:
+    return Task(tuple(Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)))
 
 
 def _environment() -> dict[str, str]:

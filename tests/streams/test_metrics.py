@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.metrics import Metrics
 
 #: Labels with few values, all of them ours or the policy team's.
-BOUNDED = {"action", "agent", "code", "kind", "name", "outcome", "partition", "topic", "verdict"}
+BOUNDED = {"action", "agent", "code", "kind", "layer", "name", "outcome", "partition", "topic", "verdict"}
 UNITS = ("_seconds", "_bytes", "_messages", "_rows", "_workers", "_partitions", "_version", "_busy")
 
 
