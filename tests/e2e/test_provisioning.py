@@ -208,6 +208,7 @@ def test_commands_say_what_differs_and_what_they_do(shared: OnKafka) -> None:
     said = f"retention.ms of {wire} to {should} (was 1000)\n"
     assert shared.topics("create", "--dry-run") == (0, f"would set {said}", "")
     assert shared.topics("create") == (0, f"set {said}", "")
+    shared.shows([])
     assert shared.topics("create") == (0, "every topic exists\n", "")
 
 
