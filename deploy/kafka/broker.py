@@ -110,23 +110,28 @@ class Broker:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
-    def stop(self, timeout: float = STOP_TIMEOUT_S) -> None:
-        """SIGTERM: it hands its partitions over and flushes. One that takes longer than `timeout` s is killed."""
+    def stop(self, timeout: float = STOP_TIMEOUT_S) -> bool:
+        """SIGTERM: it hands its partitions over and flushes. One that takes longer than `timeout` s is killed.
+
+        Returns:
+            Whether it ended by itself.
+        """
         self.signal(signal.SIGTERM)
-        self.join(timeout)
+        return self.join(timeout)
 
     def kill(self) -> None:
         """SIGKILL: as when the power goes, for all but what the operating system has of its writes."""
         self.signal(signal.SIGKILL)
         self.join(None)
 
-    def join(self, timeout: float | None) -> None:
-        """Wait for its end; kill it after `timeout` s."""
+    def join(self, timeout: float | None) -> bool:
+        """Wait for its end; kill it after `timeout` s. Whether that was not needed."""
         if self._process is None:
-            return
+            return True
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        code = self._process.wait()
         self._process = None
+        return code != -signal.SIGKILL

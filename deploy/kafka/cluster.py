@@ -11,9 +11,7 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import tempfile
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,15 +22,15 @@ from typing import Any
 
 from deploy.kafka import jvm as java
 from deploy.kafka import security
-from deploy.kafka.broker import STOP_TIMEOUT_S, TAIL, Broker
+from deploy.kafka.broker import STOP_TIMEOUT_S, Broker
 from deploy.kafka.jars import KafkaError, Report
 from deploy.kafka.jvm import Jvm
 from deploy.kafka.security import Authority
+from deploy.kafka.storage import format_new, new_id
 
 #: Below the ports that the system lends to outgoing connections (from 32768): one of those would be taken while its
 #: broker is down, even by a client that tries to reach just this broker and so connects to itself.
 PORTS = range(20_000, 32_000)
-FORMAT_TIMEOUT_S = 60.0
 #: For writing the class archive at the end of a run: some two seconds.
 ARCHIVE_TIMEOUT_S = 60.0
 #: Of one question to a broker; it is asked again until the start's own time-out.
@@ -129,7 +127,7 @@ class Cluster:
             _refuse_taken(port)
         for broker in self.brokers:
             self._configure(broker)
-        self._format(cluster_id)
+        format_new(replace(self._jvm, recording=False), self.brokers, cluster_id, self._first_user())
         try:
             for broker in self.brokers:
                 broker.launch()
@@ -278,9 +276,14 @@ class Cluster:
                     "delete this one with its data"
                 )
             return str(kept["id"])
-        cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=").replace("-", "_")
+        cluster_id = new_id()
         file.write_text(json.dumps({"id": cluster_id, **now}), "utf-8")
         return cluster_id
+
+    def _first_user(self) -> str | None:
+        if self._authority is None:
+            return None
+        return f"{security.MECHANISM}=[name={security.ADMIN},password={self._authority.password}]"
 
     def _configure(self, broker: Broker) -> None:
         broker.properties.parent.mkdir(parents=True, exist_ok=True)
@@ -322,34 +325,6 @@ class Cluster:
             "background.threads": "2",
         }
 
-    def _format(self, cluster_id: str) -> None:
-        new = [broker for broker in self.brokers if not (broker.log_dir / "meta.properties").exists()]
-        runs = []
-        for broker in new:
-            broker.log_dir.mkdir(parents=True, exist_ok=True)
-            log = broker.log.with_name("format.log")
-            arguments = ["format", "--config", str(broker.properties), "--cluster-id", cluster_id]
-            if self._authority is not None:
-                user = f"{security.MECHANISM}=[name={security.ADMIN},password={self._authority.password}]"
-                arguments += ["--add-scram", user]
-            java, *rest = replace(self._jvm, recording=False).command("kafka.tools.StorageTool", *arguments)
-            # From a file, since everybody on the machine can read a command line.
-            file = broker.log.with_name("format.arguments")
-            security.write_secret(file, "\n".join(map(_quoted, rest)).encode())
-            runs.append((broker, log, file, self._jvm.start([java, f"@{file}"], log)))
-        for broker, log, file, run in runs:
-            try:
-                code = run.wait(FORMAT_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                run.kill()
-                code = run.wait()
-            file.unlink()
-            if code != 0:
-                raise KafkaError(
-                    f"the storage of broker {broker.number} was not formatted ({code}); {log} ends:\n"
-                    f"{log.read_text('utf-8', 'replace')[-TAIL:]}"
-                )
-
 
 def prepare(folder: Path | None = None, report: Report = lambda _: None) -> Jvm:
     """Java and Kafka's jars, fetched if need be, and the class archive: made by one run of a broker, once a machine.
@@ -359,21 +334,18 @@ def prepare(folder: Path | None = None, report: Report = lambda _: None) -> Jvm:
     """
     jvm = java.find(folder, report)
     if not jvm.archive.exists():
-        report("preparing faster starts: one run of a broker, once on this machine")
+        report("preparing faster starts: one run of a broker, once for these jars")
         with tempfile.TemporaryDirectory() as place:
             archive = Path(place) / "classes.jsa"
             with Cluster(Path(place), brokers=1, jvm=replace(jvm, archive=archive, recording=True)) as run:
-                run.brokers[0].stop(ARCHIVE_TIMEOUT_S)
-            if archive.exists():
-                fresh = jvm.archive.with_name(f"{jvm.archive.name}.{secrets.token_hex(4)}")
-                shutil.copyfile(archive, fresh)
-                fresh.rename(jvm.archive)
+                whole = run.brokers[0].stop(ARCHIVE_TIMEOUT_S)
+            if whole and archive.exists():
+                # Folders of others may be read only; starts are slower then, and nothing else.
+                with suppress(OSError):
+                    fresh = jvm.archive.with_name(f"{jvm.archive.name}.{secrets.token_hex(4)}")
+                    shutil.copyfile(archive, fresh)
+                    fresh.rename(jvm.archive)
     return jvm
-
-
-def _quoted(argument: str) -> str:
-    """As Java's argument files want it."""
-    return '"' + argument.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _ports(count: int, first: int | None) -> list[int]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.kafka.jars import HERE, VERSION, KafkaMissing, Report, default_folder, jars
+from deploy.kafka.jars import HERE, KafkaMissing, Report, default_folder, jars
 
 #: Kafka 3.9 needs Java 11 and, since 24 took the security manager away, does not log in with SASL on later ones.
 OLDEST_JAVA, NEWEST_JAVA = 11, 23
@@ -77,8 +77,8 @@ def find(folder: Path | None = None, report: Report = lambda _: None) -> Jvm:
     """
     java, version = _java()
     folder = folder or default_folder()
-    archive = folder.with_name(f"kafka-{VERSION}-java-{version}.jsa")
-    return Jvm(java, version, tuple(jars(folder, report)), archive)
+    # Beside the jars: it is worth nothing to another Java, or when the jars were fetched anew.
+    return Jvm(java, version, tuple(jars(folder, report)), folder / f"java-{version}.jsa")
 
 
 def _java() -> tuple[Path, str]:
