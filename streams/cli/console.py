@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any
@@ -27,6 +28,10 @@ Broker = Annotated[
 ]
 HttpPort = Annotated[int | None, typer.Option("--http-port", help="port of /metrics, /livez, /readyz [default: 9464]")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line on standard output, for scripts")]
+
+#: A stranger's words must not command the terminal: control characters (JSON escapes only some of them), and halves of
+#: surrogate pairs, which no terminal takes.
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 #: Exit codes beside 0 (done) and 1 (an error that the text explains).
 EXIT_HELD = 3
