@@ -41,6 +41,8 @@ class Row:
     out_of_order: int = 0
     duplicated: int = 0
     recovery_s: float | None = None
+    #: From how many seconds on an answer counted as late, by what was usual before the fault.
+    late_s: float = 0.0
     longest_wait_s: float = 0.0
     dead_letters: int = 0
     #: Messages that the groups had not committed in the end; None: no broker said.
@@ -63,6 +65,7 @@ class Row:
         if self.error is not None:
             return f"not shown: {self.error}"
         recovery = "never recovered" if self.recovery_s is None else f"recovered in {self.recovery_s:.1f} s"
+        recovery += f" (late: {self.late_s:.1f} s)"
         return (
             f"{'passed' if self.passed else 'MISSED'}: {self.events} events, {self.lost} lost, "
             f"{self.conflicting} conflicting, {self.wrong} wrong, {self.out_of_order} out of order, "
@@ -91,6 +94,7 @@ def row_of(fault: Fault, outcome: Outcome) -> Row:
         out_of_order=count.out_of_order,
         duplicated=count.duplicated,
         recovery_s=None if outcome.recovery_s is None else round(outcome.recovery_s, 1),
+        late_s=round(outcome.late_s, 1),
         longest_wait_s=round(count.longest_wait_s, 1),
         dead_letters=count.dead_letters,
         lag=outcome.lag,

@@ -105,6 +105,7 @@ class Outcome:
 
     count: Count
     recovery_s: float | None
+    late_s: float
     fault_s: float
     lag: int | None
     exits: list[int]
@@ -202,6 +203,7 @@ def play(
     return Outcome(
         count=tally.count(),
         recovery_s=None if None in recoveries else max(found for found in recoveries if found is not None),
+        late_s=tally.late_limit_s(begun),
         fault_s=ended - begun,
         lag=lag,
         exits=stage.workers.exits,
