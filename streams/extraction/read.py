@@ -2,312 +2,223 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import av
-import av.logging
 import msgspec
-import numpy as np
-from av.audio.resampler import AudioResampler
 
+from schemas.plan import Plan, Ran
 from schemas.signals import FrameHash, MediaFacts, Signal
-from streams.extraction.detector import BATCH, FRAME_SIDE, SOUND_RATE, Detector, Findings, Frame, Source
+from streams.extraction.detector import Detector, Findings, Source
+from streams.extraction.limits import ExtractFailure, Limits, Meter
+from streams.extraction.media import Openable, frames_of, grown, opened, packets, played
+from streams.extraction.panel import Panel, Shown
+from streams.extraction.picture import Easel, Pace, Track
+from streams.extraction.sound import Heard, Sound
 
-#: Containers of ingest tiers, by FFmpeg's names. What is not here (playlists, scripts, images, raw streams) is not
-#: probed at all: an m3u8 or a concat script would have the demuxer open what it names.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,flv,mpegts,avi,wav,mp3,flac,ogg,aac"
-#: Protocols the demuxer may open by itself: none. The bytes come from the file that we opened.
-PROTOCOLS = "none"
-#: First bytes of the containers above: tells damaged media from what never was media. (offset, bytes)
-SIGNATURES = (
-    *((4, box) for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"moof")),
-    *((0, magic) for magic in (b"\x1aE\xdf\xa3", b"FLV", b"RIFF", b"OggS", b"fLaC", b"ID3", b"\xff\xfb", b"\xff\xf1")),
-    (188, b"G"),  # the second packet of a transport stream: a word may begin with a G too
-)
-#: A stream's line in FFmpeg's description of a container.
-_STREAM = re.compile(r"^  Stream #0:\d+", re.MULTILINE)
-_WIRE = msgspec.msgpack.Encoder()
-_FINDINGS = msgspec.msgpack.Decoder(Findings)
+__all__ = ["ExtractFailure", "Limits", "Reading", "read"]
 
-
-class ExtractFailure(Exception):
-    """The media cannot be read: an EXTRACT-* code, and what is wrong in words."""
-
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        self.text = text
-        super().__init__(code, text)  # both, so that it survives pickling
-
-
-class Limits(NamedTuple):
-    """What one item may cost."""
-
-    sample_interval_s: float
-    max_pixels: int
-    max_duration_s: float
+#: Containers that say where their key frames lie: a stretch of one is gone to at once, of others the packets before it
+#: are passed over.
+_INDEXED = ("mov", "matroska")
+#: So long after the end of a stretch, in seconds of the item, reading ends though a stream has not got there: streams
+#: are interleaved by the second, and one that has ended never will.
+MOST_AHEAD_S = 60.0
 
 
 class Reading(NamedTuple):
-    """Everything that was found in one item."""
+    """Everything that was found in one item, or in a stretch of it."""
 
     media: MediaFacts
     signals: tuple[Signal, ...]
     frames: tuple[FrameHash, ...]
     absent: tuple[str, ...]
     models: Mapping[str, str]
+    ran: Ran | None = None
+    #: Of a stretch: from when until when, in seconds, and what each detector found; see `streams.extraction.stretches`.
+    stretch: tuple[float, float] | None = None
+    findings: Mapping[str, Findings] = {}
 
 
-class _Panel:
-    """The detectors over one item; one that fails leaves, and the others go on."""
-
-    def __init__(self, detectors: Sequence[Detector]) -> None:
-        self._present = list(detectors)
-        self.absent: list[str] = []
-
-    def each(self, method: str, *args: Any, wants: str | None = None) -> dict[str, Any]:
-        answers = {}
-        for detector in tuple(self._present):
-            if wants and not getattr(detector, wants):
-                continue
-            try:
-                answer = getattr(detector, method)(*args)
-                if method == "findings":  # what cannot go over the wire must not cost the item either
-                    answer = _FINDINGS.decode(_WIRE.encode(answer))
-                answers[detector.name] = answer
-            except Exception as error:
-                self._present.remove(detector)
-                why = f"{detector.name}: {type(error).__name__}: {error}"[:300]
-                self.absent.append(why.encode("utf-8", "replace").decode())  # it may quote the file's metadata
-        return answers
-
-    def want(self, what: str) -> bool:
-        return any(getattr(detector, what) for detector in self._present)
-
-
-def read(path: Path, detectors: Sequence[Detector], limits: Limits) -> Reading:
+def read(
+    source: Openable,
+    detectors: Sequence[Detector],
+    limits: Limits,
+    plan: Plan | None = None,
+    stretch: tuple[float, float] | None = None,
+) -> Reading:
     """Decode the file once and let every detector look at it.
+
+    Without a plan every frame is decoded, and every detector sees those that `limits.sample_interval_s` gives. Of a
+    stretch, in seconds, only what is shown and heard within it is looked at; its end belongs to the next.
 
     Raises:
         ExtractFailure: it is not media, it is damaged, or it exceeds a limit.
     """
-    with path.open("rb") as file, path.open("rb") as again:
-        try:
-            container = av.open(
-                file,
-                mode="r",
-                metadata_errors="surrogateescape",  # one bad tag must not cost the whole item
-                options={"format_whitelist": FORMATS, "protocol_whitelist": PROTOCOLS},
-            )
-        except (av.FFmpegError, ValueError) as error:
-            raise _not_opened(path, error) from error
-        with container:
-            return _read(container, again, detectors, limits)
-
-
-def _not_opened(path: Path, error: Exception) -> ExtractFailure:
-    with path.open("rb") as file:
-        head = file.read(256)
-    if any(head.startswith(magic, at) for at, magic in SIGNATURES):
-        return ExtractFailure("EXTRACT-BROKEN", f"it begins like media but cannot be opened: {_words(error)}")
-    return ExtractFailure("EXTRACT-FORMAT", "it begins like no container that is read here")
-
-
-def _words(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)
-
-
-def _read(container: Any, file: BinaryIO, detectors: Sequence[Detector], limits: Limits) -> Reading:
-    video = _first(container.streams.video)
-    audio = _first(container.streams.audio)
-    if video is None and audio is None:
-        raise ExtractFailure("EXTRACT-FORMAT", "it holds neither picture nor sound")
-    for stream in (video, audio):
-        if stream is not None and stream.codec_context is None:
-            raise ExtractFailure("EXTRACT-FORMAT", f"the codec of its {stream.type} is not read here")
-    stated = container.duration / av.time_base if container.duration else 0.0
-    _check(video, stated, limits)
-    panel = _Panel(detectors)
-    panel.each(
-        "open",
-        Source(
-            container.format.name,
-            dict(container.metadata),
-            [dict(stream.metadata) for stream in container.streams],
-            file,
-        ),
-    )
-    # A transport stream's clock does not begin at 0: a segment may start hours into its broadcast.
-    sampler = _Sampler(panel, limits, (container.start_time or 0) / av.time_base)
-    wanted = [
-        stream
-        for stream, want in ((video, panel.want("wants_frames")), (audio, panel.want("wants_sound")))
-        if stream is not None and want
-    ]
-    for stream in wanted:
-        stream.thread_type = "NONE"  # processes × threads = cores: two decoders on two threads each cost a fifth more
-    for frame in _decoded(container, wanted or [video or audio]):
-        try:
-            sampler.take(frame)
-        except MemoryError:
-            raise
-        except (av.FFmpegError, ValueError):  # what cannot be converted is as good as damaged
-            continue
-    sampler.end()
-    if _grown(container):
-        raise ExtractFailure("EXTRACT-BROKEN", "a stream begins in its middle that was not there at its beginning")
-    if not sampler.decoded:
-        raise ExtractFailure("EXTRACT-BROKEN", "not one frame or sample of it could be decoded")
-    if video in wanted and not sampler.frames_seen:
+    plan = plan or Plan(key_frames=False, decode="all")
+    reading, unseen = _read(source, detectors, limits, plan, stretch)
+    if unseen and plan.decode == "cheap":
+        # Nothing came of the frames that should have been enough: what a player shows, it shows of all of them.
+        reading, unseen = _read(source, detectors, limits, msgspec.structs.replace(plan, decode="all"), stretch)
+    if unseen and stretch is None:
         raise ExtractFailure("EXTRACT-BROKEN", "its sound could be decoded, but not one frame of its picture")
-    found: dict[str, Findings] = panel.each("findings")
-    duration = max(stated, sampler.until_s)
-    return Reading(
-        media=MediaFacts(
+    return reading
+
+
+def _read(
+    source: Openable,
+    detectors: Sequence[Detector],
+    limits: Limits,
+    plan: Plan,
+    stretch: tuple[float, float] | None,
+) -> tuple[Reading, bool]:
+    """The reading, and whether it holds pictures that somebody asked for and nobody saw."""
+    with opened(source) as container, source.open("rb") as again:
+        videos, audios = played(container.streams.video), played(container.streams.audio)
+        stated_s = container.duration / av.time_base if container.duration else 0.0
+        limits.check(videos, audios, stated_s)
+        panel = Panel(detectors, plan)
+        panel.open(_source(container, again))
+        # A transport stream's clock does not begin at 0: a segment may start hours into its broadcast.
+        meter = Meter(limits, (container.start_time or 0) / av.time_base)
+        wanted = [*(videos if panel.forms() else ()), *(audios[:1] if panel.wants_sound else ())]
+        run = _Run(panel, plan, meter, stretch)
+        run.over(container, wanted or [(*videos, *audios)[0]])
+        if grown(container):
+            raise ExtractFailure("EXTRACT-BROKEN", "a stream begins in its middle that was not there at its beginning")
+        for further in audios[1:] if panel.wants_sound else ():  # one after the other: detectors hear one at a time
+            with opened(source) as anew:
+                run.over(anew, [stream for stream in anew.streams.audio if stream.index == further.index])
+        if not meter.decoded and stretch is None:
+            raise ExtractFailure("EXTRACT-BROKEN", "not one frame or sample of it could be decoded")
+        found = panel.findings()
+        video, audio = next(iter(videos), None), next(iter(audios), None)
+        media = MediaFacts(
             container=container.format.name,
-            duration_s=duration,
+            duration_s=max(stated_s, meter.until_s),
             width=video.width if video else None,
             height=video.height if video else None,
             video_codec=video.codec_context.name if video else None,
             audio_codec=audio.codec_context.name if audio else None,
-            frames_seen=sampler.frames_seen,
-            sound_s=sampler.sound_s,
-        ),
-        signals=tuple(signal for findings in found.values() for signal in findings.signals),
-        frames=tuple(frame for findings in found.values() for frame in findings.frames),
-        absent=tuple(panel.absent),
-        models={detector.name: detector.version for detector in detectors if detector.name in found},
-    )
-
-
-def _first(streams: Sequence[Any]) -> Any:
-    """The first stream that is played: cover art is a stream of one picture, and not what the item shows."""
-    return next((stream for stream in streams if not stream.disposition & stream.disposition.attached_pic), None)
-
-
-def _check(video: Any, duration_s: float, limits: Limits) -> None:
-    if duration_s > limits.max_duration_s:
-        raise ExtractFailure(
-            "EXTRACT-LIMIT", f"it says it lasts {duration_s:.0f} s; {limits.max_duration_s:.0f} s are allowed"
+            frames_seen=run.frames_seen,
+            sound_s=run.sound_s,
         )
-    if video is not None and video.width * video.height > limits.max_pixels:
-        raise ExtractFailure(
-            "EXTRACT-LIMIT", f"its picture has {video.width} × {video.height} px; {limits.max_pixels} px are allowed"
+        reading = Reading(
+            media=media,
+            signals=tuple(signal for findings in found.values() for signal in findings.signals),
+            frames=tuple(frame for findings in found.values() for frame in findings.frames),
+            absent=tuple(panel.absent),
+            models={detector.name: detector.version for detector in detectors if detector.name in found},
+            ran=Ran(plan=plan, cued=panel.cued),
+            stretch=stretch,
+            findings=found if stretch else {},
         )
+        return reading, run.unseen
 
 
-def _decoded(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
-    """Every frame of these streams. A damaged packet is passed over: players show the rest, so the rest is reviewed."""
-    packets = container.demux(*streams)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:  # the file ends in the middle, or its index lies: what came before counts
-            return
-        except IndexError:  # PyAV's end, sometimes, of a file in which further streams have begun: see _grown
-            return
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            continue
+def _source(container: Any, file: BinaryIO) -> Source:
+    metadata = [dict(stream.metadata) for stream in container.streams]
+    return Source(container.format.name, dict(container.metadata), metadata, file)
 
 
-def _grown(container: Any) -> bool:
-    """Whether streams have begun since the file was opened (.flv, .ts). PyAV passes over them in silence, but a player
-    shows them: an item must not be judged by its first minutes of sound alone."""
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)  # the dump is made of log lines, and nothing else says how many there are now
-    try:
-        return len(_STREAM.findall(container.dumps_format())) > len(container.streams)
-    finally:
-        av.logging.set_level(level)
+class _Run:
+    """Runs over streams of an item, and shows what is sampled of them to the panel."""
 
-
-class _Sampler:
-    """Picks frames by their time, scales them once, and hands frames and sound to the detectors."""
-
-    def __init__(self, panel: _Panel, limits: Limits, start_s: float) -> None:
-        self.decoded = 0
+    def __init__(self, panel: Panel, plan: Plan, meter: Meter, stretch: tuple[float, float] | None) -> None:
         self.frames_seen = 0
         self.sound_s = 0.0
-        self.until_s = 0.0
+        #: Whether a stream of pictures was run over of which nothing was sampled.
+        self.unseen = False
         self._panel = panel
-        self._limits = limits
-        self._start_s = start_s
-        self._sampled_s = self._shown_s = float("-inf")
-        self._batch: list[Frame] = []
-        self._form: tuple[Any, ...] | None = None
-        self._resampler: AudioResampler | None = None
+        self._plan = plan
+        self._meter = meter
+        from_s, until_s = stretch or (0.0, float("inf"))
+        # What a file says is shown before its beginning is seen as well.
+        self._between = (from_s or float("-inf"), until_s)
 
-    def take(self, frame: Any) -> None:
-        """A decoded frame of picture or sound."""
-        at_s = float(frame.time) - self._start_s if frame.time is not None else self.until_s
-        self.until_s = max(self.until_s, at_s)
-        if at_s > self._limits.max_duration_s:
-            raise ExtractFailure("EXTRACT-LIMIT", f"it goes on past {self._limits.max_duration_s:.0f} s")
-        if isinstance(frame, av.VideoFrame):
-            self._picture(frame, at_s)
-        else:
-            self._sound(frame)
-        self.decoded += 1
+    def over(self, container: Any, streams: Sequence[Any]) -> None:
+        """Run over these streams, from packet to packet."""
+        tracks = self._tracks(streams)
+        sounds = self._sounds(streams)
+        from_s, until_s = self._between
+        if from_s > 0 and container.format.name.startswith(_INDEXED):
+            container.seek(int((from_s + self._meter.start_s) * av.time_base), backward=True)
+        behind = {stream.index for stream in streams}  # who has not got to the end of the stretch
+        for packet in packets(container, streams):
+            at_s = self._meter.packet(packet)
+            if at_s > until_s:
+                behind.discard(packet.stream_index)
+                done = not behind and all(track.done_s >= until_s for track, _ in tracks.values())
+                if done or at_s > until_s + MOST_AHEAD_S:
+                    break
+            if packet.stream_index in tracks:
+                track, easel = tracks[packet.stream_index]
+                self._look(track.feed(packet), track, easel)
+            elif packet.stream_index in sounds:
+                self._listen(packet, sounds[packet.stream_index])
+            else:  # nobody asks for anything: whether it can be decoded is asked all the same
+                for frame in frames_of(packet):
+                    self._meter.frame(frame)
+        for track, easel in tracks.values():
+            self._look(track.end(), track, easel)
+        for sound in sounds.values():
+            self._hear(sound.end())
+            self.sound_s += sound.heard_s
+        self._panel.look()
+        fed = [track for track, _ in tracks.values() if track.fed] or [track for track, _ in tracks.values()]
+        self.unseen = self.unseen or not all(track.shown for track in fed)  # one that holds nothing shows nothing
 
-    def end(self) -> None:
-        """Hand on what is left."""
-        self._look()
-        self._hear_rest()
-
-    def _picture(self, frame: av.VideoFrame, at_s: float) -> None:
-        if frame.width * frame.height > self._limits.max_pixels:  # a stream may grow after its header
-            raise ExtractFailure("EXTRACT-LIMIT", f"its picture grows to {frame.width} × {frame.height} px")
-        # A time before the last picture's is sampled too: in two recordings put one after the other it begins anew,
-        # and what the second shows must not pass unseen.
-        back, self._shown_s = at_s < self._shown_s, at_s
-        if not back and at_s < self._sampled_s + self._limits.sample_interval_s:
-            return
-        # On a grid: counted from the last sample, the steps would grow by the frame that each comes late.
-        step = self._limits.sample_interval_s
-        self._sampled_s = at_s // step * step if step else at_s
-        scale = min(1.0, FRAME_SIDE / max(frame.width, frame.height))
-        small = frame.reformat(
-            width=max(1, round(frame.width * scale)),
-            height=max(1, round(frame.height * scale)),
-            format="rgb24",
-            interpolation="AREA",
-        )
-        self._batch.append(Frame(round(max(0.0, at_s), 3), small.to_ndarray().astype(np.uint8, copy=False)))
-        self.frames_seen += 1
-        if len(self._batch) == BATCH:
-            self._look()
-
-    def _look(self) -> None:
-        if self._batch:
-            self._panel.each("see", tuple(self._batch), wants="wants_frames")
-            self._batch.clear()
-
-    def _sound(self, frame: av.AudioFrame) -> None:
-        form = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if form != self._form:  # a stream may change its rate or its channels on the way
-            self._hear_rest()
-            self._form = form
-            # Without the option two equal channels of full scale would add up to 1.4.
-            self._resampler = AudioResampler(
-                format="flt", layout="mono", rate=SOUND_RATE, options={"rematrix_maxval": "1.0"}
+    def _tracks(self, streams: Sequence[Any]) -> dict[int, tuple[Track, Easel]]:
+        forms = self._panel.forms()
+        pictures = [stream for stream in streams if forms and stream.type == "video"]
+        every_s = self._meter.limits.sample_interval_s if self._plan.every_s is None else self._plan.every_s
+        cheap = self._plan.decode == "cheap"
+        return {
+            stream.index: (
+                Track(
+                    stream,
+                    number,
+                    self._meter.start_s,
+                    Pace(every_s, self._plan.key_frames),
+                    cheap=cheap,
+                    between=self._between,
+                ),
+                Easel(forms, stream),
             )
-        self._hear(frame)
+            for number, stream in enumerate(pictures)
+        }
 
-    def _hear_rest(self) -> None:
-        """Hand on what the resampler still holds; a sound that it could not take costs no more than itself."""
-        with suppress(av.FFmpegError, ValueError):
-            self._hear(None)
+    def _sounds(self, streams: Sequence[Any]) -> dict[int, Sound]:
+        heard = [stream for stream in streams if self._panel.wants_sound and stream.type == "audio"]
+        return {stream.index: Sound(stream, self._meter.start_s, self._between) for stream in heard}
 
-    def _hear(self, frame: av.AudioFrame | None) -> None:
-        """Hand on this sound as detectors hear it; None: the end."""
-        for part in self._resampler.resample(frame) if self._resampler else ():
-            samples = part.to_ndarray().reshape(-1).astype(np.float32, copy=False)
-            self._panel.each("hear", samples, round(self.sound_s, 3), wants="wants_sound")
-            self.sound_s += len(samples) / SOUND_RATE
+    def _look(self, frames: Iterable[tuple[Any, bool]], track: Track, easel: Easel) -> None:
+        for frame, taken in frames:
+            self._meter.frame(frame)
+            if not taken:
+                continue
+            try:
+                forms = easel.show(frame)
+            except MemoryError:
+                raise
+            except (av.FFmpegError, ValueError):  # what cannot be converted is as good as damaged
+                continue
+            at_s = round(max(0.0, track.time(frame)), 3)
+            self._panel.see(Shown(at_s, track.number, easel.scene(next(iter(forms.values()))), forms))
+            self.frames_seen += 1
+            track.shown += 1
+
+    def _listen(self, packet: Any, sound: Sound) -> None:
+        for frame in sound.feed(packet):
+            self._meter.frame(frame)
+            try:
+                self._hear(sound.take(frame))
+            except MemoryError:
+                raise
+            except (av.FFmpegError, ValueError):  # what cannot be converted is as good as damaged
+                continue
+
+    def _hear(self, heard: Iterable[Heard]) -> None:
+        for samples, at_s in heard:
+            self._panel.hear(samples, round(at_s, 3))
