@@ -21,6 +21,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from streams.ages import Ages
 from streams.kafka import started
 from streams.offsets import Offsets
 from streams.security import connection
@@ -65,6 +66,8 @@ class Place(NamedTuple):
     end: int | None
     #: False while its leader is away: nothing can be read, and the end is old.
     served: bool
+    #: When the message at `begun` was sent at the earliest, in s since 1970, by its sender's clock.
+    sent_at: float | None = None
 
 
 def consumer_settings(settings: Settings) -> dict[str, Any]:
@@ -104,6 +107,7 @@ class Consumer:
         #: None while no assignment is in force; empty for a member that got no partition.
         self.assigned: frozenset[TopicPartition] | None = None
         self.offsets = Offsets()
+        self._ages = Ages()
         self._topics = tuple(topics)
         self._session_s = settings.session_timeout_s
         self._grace_s = settings.shutdown_grace_s
@@ -274,6 +278,7 @@ class Consumer:
                 self._rewind.setdefault(part, found[0].offset)
             return Batch(self.epoch, {})
         for part, found in records.items():
+            self._ages.took(part, found)
             self._origin.setdefault(part, found[0].offset)
             for record in found if each else found[:1]:
                 self.offsets.begin(part, record.offset)
@@ -339,14 +344,12 @@ class Consumer:
     def places(self) -> dict[TopicPartition, Place]:
         """Where each partition stands."""
         cluster = self._client._client.cluster
-        return {
-            part: Place(
-                self._committed.get(part, self._origin.get(part, self._position(part))),
-                self._client.highwater(part),
-                cluster.leader_for_partition(part) not in (None, -1),
-            )
-            for part in self.assigned or ()
-        }
+        found = {}
+        for part in self.assigned or ():
+            begun = self._committed.get(part, self._origin.get(part, self._position(part)))
+            served = cluster.leader_for_partition(part) not in (None, -1)
+            found[part] = Place(begun, self._client.highwater(part), served, self._ages.sent_at(part, begun))
+        return found
 
     def _position(self, part: TopicPartition) -> int | None:
         subscription = self._client._subscription.subscription

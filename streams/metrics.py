@@ -32,6 +32,12 @@ class Metrics:
         self.dead_letters = Counter(
             "veristream_dead_letters", "Messages that could not be handled", ["agent", "topic"], registry=registry
         )
+        self.trimmed = Counter(
+            "veristream_trimmed",
+            "Outputs that lost evidence or frames so that they fit into a message",
+            ["agent", "topic"],
+            registry=registry,
+        )
         self.produce_retries = Counter(
             "veristream_produce_retries",
             "Outputs sent again because the broker refused them",
@@ -54,6 +60,12 @@ class Metrics:
         self.queue = Gauge("veristream_queue_messages", "Messages fetched and waiting", ["agent"], registry=registry)
         self.lag = Gauge(
             "veristream_lag_messages", "Messages not yet committed", ["agent", "topic", "partition"], registry=registry
+        )
+        self.lag_seconds = Gauge(
+            "veristream_lag_seconds",
+            "How long the oldest message that is not committed has waited, at most; 0 without lag",
+            ["agent"],
+            registry=registry,
         )
         self.commit_age = Gauge(
             "veristream_commit_age_seconds",

@@ -13,6 +13,7 @@ from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError, Rec
 
 from schemas.message import Refused, encode
 from schemas.topics import DEADLETTERS, TOPICS
+from schemas.trim import trimmed
 from streams.agent import Outgoing
 from streams.consumer import Fenced
 from streams.metrics import Metrics
@@ -98,11 +99,6 @@ class Producer:
         """
         wires = [self._encoded(out, instead) for out in outputs]
         for wire in wires:
-            if len(wire.value) > self._max_message_bytes and wire.name != DEADLETTERS.name:
-                raise Refused(
-                    "", f"its {wire.name} message has {len(wire.value)} bytes, over {self._max_message_bytes}"
-                )
-        for wire in wires:
             self._sent.append((wire, await self._try(wire)))
         if flush:
             await self.flush()
@@ -110,11 +106,22 @@ class Producer:
     def _encoded(self, out: Outgoing, instead: Instead | None) -> _Wire:
         name = out.topic.name
         try:
-            return _Wire(
-                self._wires[name], name, out.key.encode("utf-8", "surrogateescape"), encode(out.value), instead
-            )
+            key, value = out.key.encode("utf-8", "surrogateescape"), encode(out.value)
         except (TypeError, ValueError, OverflowError) as error:  # lone surrogates are ValueErrors
             raise Refused("", f"its {name} message cannot be encoded: {error}") from error
+        if len(value) > self._max_message_bytes and name != DEADLETTERS.name:
+            value = self._fitted(out, len(value))
+        return _Wire(self._wires[name], name, key, value, instead)
+
+    def _fitted(self, out: Outgoing, size: int) -> bytes:
+        """An output that is too large, without some of its evidence."""
+        name, most = out.topic.name, self._max_message_bytes
+        smaller = trimmed(out.value, most)
+        if smaller is None:
+            raise Refused("", f"its {name} message has {size} bytes, over {most}")
+        log.warning("%s: a %s message of %d bytes was trimmed to fit %d", self._agent, name, size, most)
+        self._metrics.trimmed.labels(self._agent, name).inc()
+        return encode(smaller)
 
     async def _try(self, wire: _Wire) -> Awaitable[Any] | None:
         """Hand one output over; None if that failed, which `flush` then mends."""

@@ -6,15 +6,19 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
+import msgspec
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry
 from trial_agents import NOW, upload
 
 from schemas.deadletter import DeadLetter
+from schemas.decision import Decision
 from schemas.event import Admitted
-from schemas.message import Refused, encode
-from schemas.topics import ADMITTED, DEADLETTERS
+from schemas.examples import EXAMPLES
+from schemas.message import Refused, decode, encode
+from schemas.signals import Evidence
+from schemas.topics import ADMITTED, DEADLETTERS, DECISIONS
 from streams.agent import Outgoing
 from streams.metrics import Metrics
 from streams.producer import RETRY_FIRST_S, RETRY_LONGEST_S, Producer, Send
@@ -181,3 +185,33 @@ async def test_what_was_acknowledged_before_a_failure_is_not_sent_again(pauses: 
 
     await producer(send).send([admitted(key=key) for key in "abc"])
     assert sent == [b"a", b"b", b"c", b"b", b"c"]
+
+
+# What is too large.
+
+
+def decision(evidence: int) -> Outgoing:
+    example: Any = EXAMPLES["decisions"]
+    piece = Evidence(at_s=1.0, text="x" * 50)
+    reason = msgspec.structs.replace(example.reasons[0], evidence=(piece,) * evidence)
+    return Outgoing(DECISIONS, "publisher", msgspec.structs.replace(example, reasons=(reason,)))
+
+
+async def test_an_output_that_is_too_large_goes_out_with_less_evidence_and_says_so() -> None:
+    sent = []
+
+    async def send(_: str, __: bytes, value: bytes) -> Awaitable[None]:
+        sent.append(value)
+        return done()
+
+    registry = CollectorRegistry()
+    whole = decision(1000)
+    await producer(send, registry).send([whole, decision(1)])
+    assert len(encode(whole.value)) > 10_000 >= len(sent[0])
+    first, second = (decode(Decision, value) for value in sent)
+    assert (first.decision_id, first.action, first.reasons[0].code) == (
+        second.decision_id, second.action, second.reasons[0].code,
+    )  # fmt: skip
+    assert (first.trimmed > 0, second.trimmed) == (True, 0)
+    labels = {"agent": "echo", "topic": "decisions"}
+    assert registry.get_sample_value("veristream_trimmed_total", labels) == 1
