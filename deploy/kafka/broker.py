@@ -59,6 +59,11 @@ class Broker:
         """The process, if it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process, if it ended by itself; -9 if it was killed from outside."""
+        return self._process.poll() if self._process is not None else None
+
     def is_up(self) -> bool:
         """Whether it runs and takes connections."""
         if self.pid is None:
@@ -92,9 +97,10 @@ class Broker:
         """Wait until it answers and knows itself, and the others of these numbers, as registered."""
         deadline = monotonic() + timeout_s
         while not (self.is_up() and self._registered(self) >= {self.number, *others}):
-            if self._process is None or self._process.poll() is not None:
-                code = self._process.returncode if self._process else None
-                raise KafkaError(f"broker {self.number} ended with {code}; the end of {self.log}:\n{self.tail()}")
+            if self.pid is None:
+                raise KafkaError(
+                    f"broker {self.number} ended with {self.exit_code}; the end of {self.log}:\n{self.tail()}"
+                )
             if monotonic() > deadline:
                 raise KafkaError(
                     f"broker {self.number} was not ready in {timeout_s:.0f} s; the end of {self.log}:\n{self.tail()}"

@@ -128,6 +128,8 @@ def _watch(cluster: Cluster, stop: threading.Event) -> None:
         for broker in sorted(up, key=lambda each: each.number):
             if broker.pid is None:
                 up.discard(broker)
-                _report(f"broker {broker.number} ended; its log {broker.log} ends:\n{broker.tail()}")
+                _report(f"broker {broker.number} ended with {broker.exit_code}; its log {broker.log} ends:")
+                _report(broker.tail())
+                _report("the others go on without it; the next start brings it back with its data")
         if not up:
             raise typer.Exit(fail("every broker has ended"))
