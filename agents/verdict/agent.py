@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+
+from prometheus_client import Counter
 
 from agents.verdict.join import KEEP_S, Join
 from schemas.orders import Takedown
 from schemas.topics import DECISIONS, TAKEDOWNS, VERDICTS
 from schemas.verdict import Verdict as VerdictMessage
 from streams.agent import Agent, Assigned, Context, Incoming, Outgoing
+
+log = logging.getLogger(__name__)
 
 #: How far back stopped streams are looked for after a restart, in seconds; few livestreams outlast a day.
 STREAMS_BACK_S = 86_400.0
@@ -26,6 +31,9 @@ class Verdict(Agent):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._join = Join()
+        self._unanswered = Counter(
+            "veristream_items_unanswered", "Items whose verdict failed: a defect", registry=context.metrics.registry
+        )
         self._mine: frozenset[int] = frozenset()
         #: (topic, partition) → the offset after the last message of it that is known here.
         self._after: dict[tuple[str, int], int] = {}
@@ -76,3 +84,7 @@ class Verdict(Agent):
                 kind = "upload" if message.stream_id is None else "segment"
                 metrics.verdict_seconds.labels(kind).observe(message.latency_s)
             yield Outgoing(VERDICTS, message.content_id, message)
+        while self._join.failed:
+            event_id, error = self._join.failed.popleft()
+            self._unanswered.inc()
+            log.error("verdict: event %s cannot be answered", event_id, exc_info=error)

@@ -26,6 +26,8 @@ KEEP_S = 3600.0
 KEEP_LATE_S = 86_400.0
 #: Items remembered at most: about 300 MB (`make bench ARGS=state`). Complete ones are forgotten first, oldest first.
 MOST_ITEMS = 100_000
+#: Failures kept to be told: a defect that strikes every item would otherwise fill memory.
+MOST_FAILED = 100
 #: Stopped streams remembered at most; few livestreams outlast a day, and a day has far fewer that are stopped.
 MOST_STREAMS = 100_000
 
@@ -68,6 +70,8 @@ class Join:
         #: Items that were read back since `keep`, by partition, and how many of each partition there may be.
         self._recalled: dict[int, deque[str]] = {}
         self._share = MOST_ITEMS
+        #: Events whose answer failed when no message was to blame, and why: for whoever calls to say, and to empty.
+        self.failed: deque[tuple[str, Exception]] = deque(maxlen=MOST_FAILED)
 
     def keep(self, partitions: Collection[int]) -> None:
         """Only these partitions of decisions are this worker's from now on; what was met of others is forgotten.
@@ -124,22 +128,48 @@ class Join:
         self._recalled = {}
 
     def take(self, decision: Decision, policy: Policy, now: datetime, partition: int) -> Iterator[Verdict | Takedown]:
-        """What follows from one decision; nothing if it was taken before."""
+        """What follows from one decision; nothing if it was taken before.
+
+        Raises whatever judging raises. The decision then counts as not taken: it becomes a dead letter, and is taken
+        when that is sent again.
+        """
         yield from self._owed(policy)
-        if decision.agent not in policy.verdict.agents and self._item(decision.event_id) is None:
+        known = self._item(decision.event_id)
+        if decision.agent not in policy.verdict.agents and known is None:
             return  # about an item long answered (a complaint): its order is all that is needed
+        former = (known.decisions.copy(), known.replaced) if known else None
         item = self._note(decision, partition, now, opened_at=now)
         if item is None:
             return
-        for order in self._stream_order(decision, policy):
+        orders = list(self._stream_order(decision, policy))
+        final = self._is_cut(decision) or is_final(item.decisions, policy)
+        try:
+            answer = list(self._answer(decision.event_id, item, policy, now)) if final else []
+        except Exception:
+            self._untake(decision, former, orders)
+            raise
+        for order in orders:
             yield order
             if order.kind == "cut_stream":
                 yield from self._after_cut(decision.stream_id, policy, now)
-        if self._is_cut(decision) or is_final(item.decisions, policy):
-            yield from self._answer(decision.event_id, item, policy, now)
-            if self._late.pop(decision.event_id, None):
-                item.noted_at = now
-                self._items[decision.event_id] = item
+        yield from answer
+        if final and self._late.pop(decision.event_id, None):
+            item.noted_at = now
+            self._items[decision.event_id] = item
+
+    def _untake(
+        self, decision: Decision, former: tuple[dict[str, Decision], tuple[str, ...]] | None, orders: list[Takedown]
+    ) -> None:
+        """Make it as if the decision had not come."""
+        if former is None:
+            self._drop(decision.event_id)
+        elif item := self._item(decision.event_id):
+            item.decisions, item.replaced = former
+        for order in orders:
+            if order.kind == "cut_stream":
+                del self._cut[order.stream_id or ""]
+            else:
+                del self._held[order.stream_id or "", order.until]
 
     def due(self, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
         """Answers for items that are complete and unanswered (after a restart), or past their deadline; and what
@@ -153,7 +183,7 @@ class Join:
             segment = item.any.stream_id is not None
             limit = policy.verdict.segment_deadline_s if segment else policy.verdict.upload_deadline_s
             if is_final(item.decisions, policy) or now - item.opened_at >= timedelta(seconds=limit):
-                yield from self._answer(event_id, item, policy, now)
+                yield from self._answer_apart(event_id, item, policy, now)
         yield from self._forget(policy, now)
 
     def _item(self, event_id: str) -> Item | None:
@@ -190,11 +220,22 @@ class Join:
         item.verdict = verdict
         yield verdict
 
+    def _answer_apart(self, event_id: str, item: Item, policy: Policy, now: datetime) -> Iterator[Verdict]:
+        """As `_answer`, where no message is to blame if it fails: the item is set aside until a decision on it comes.
+
+        Raising here would end the worker, and after its restart the same item would end it again.
+        """
+        try:
+            yield from self._answer(event_id, item, policy, now)
+        except Exception as error:
+            self._open.pop(event_id, None)
+            self.failed.append((event_id, error))
+
     def _after_cut(self, stream: str | None, policy: Policy, now: datetime) -> Iterator[Verdict]:
         """What follows the cut and waits for other decisions need wait no longer."""
         for event_id, item in list(self._open.items()):
             if item.any.stream_id == stream and self._is_cut(item.any):
-                yield from self._answer(event_id, item, policy, now)
+                yield from self._answer_apart(event_id, item, policy, now)
 
     def _is_cut(self, decision: Decision) -> bool:
         since = self._cut.get(decision.stream_id or "")
@@ -236,7 +277,7 @@ class Join:
             if not crowded and (now - oldest.noted_at).total_seconds() < KEEP_LATE_S:
                 break
             if event_id in self._open:  # there is no room to wait for its deadline, but it must not go unanswered
-                yield from self._answer(event_id, oldest, policy, now)
+                yield from self._answer_apart(event_id, oldest, policy, now)
             self._drop(event_id)
 
 

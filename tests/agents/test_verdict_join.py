@@ -768,3 +768,66 @@ def test_of_too_many_cut_streams_the_oldest_are_forgotten(make, driver, four, mo
         driver.take(*four(make.segment(0, stream=stream), review=REMOVE))
     later = {stream: answers(driver.take(*four(make.segment(1, stream=stream)))) for stream in ("s-1", "s-2", "s-3")}
     assert later == {"s-1": ["publish"], "s-2": ["block"], "s-3": ["block"]}
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """The ids of events whose answer fails."""
+    events: set[str] = set()
+
+    def judge(decisions, *args, **named):
+        if next(iter(decisions.values())).event_id in events:
+            raise ZeroDivisionError("a defect")
+        return judged(decisions, *args, **named)
+
+    judged = join_module.judge
+    monkeypatch.setattr(join_module, "judge", judge)
+    return events
+
+
+def test_a_decision_whose_answer_fails_counts_as_not_taken_and_may_be_sent_again(make, driver, four, failing):
+    *first, last = four(make.upload())
+    driver.take(*first)
+    failing.add("e-1")
+    with pytest.raises(ZeroDivisionError):
+        driver.take(last)
+    failing.clear()
+    assert answers(driver.take(last)) == ["publish"]
+
+
+def test_no_order_to_a_stream_is_forgotten_with_a_decision_whose_answer_failed(make, driver, failing):
+    event = make.segment(3)
+    remove = make.decision("review", "takedown", "REVIEW-HASH", event=event)
+    failing.add(event.event_id)
+    with pytest.raises(ZeroDivisionError):
+        driver.take(remove)
+    failing.clear()
+    order, verdict = driver.take(remove)
+    assert (order.kind, verdict.verdict) == ("cut_stream", "block")
+
+
+def test_an_item_whose_answer_fails_at_its_deadline_stops_no_other_and_is_not_tried_again(make, driver, four, failing):
+    for number in range(3):
+        driver.take(four(make.upload(event_id=f"e-{number}"))[0])
+    failing.add("e-1")
+    assert [verdict.event_id for verdict in driver.due(at=120)] == ["e-0", "e-2"]
+    assert [event_id for event_id, _ in driver.join.failed] == ["e-1"]
+    assert driver.due(at=121) == []
+    assert len(driver.join.failed) == 1
+    failing.clear()
+    assert answers(driver.take(*four(make.upload(event_id="e-1")), at=122)) == ["publish"]
+
+
+def test_an_item_whose_answer_failed_before_a_restart_stops_no_other_after_it(make, driver, four, failing):
+    failing.add("e-1")
+    driver.restore(*four(make.upload(event_id="e-1")), *four(make.upload(event_id="e-2")))
+    assert [verdict.event_id for verdict in driver.due(at=1)] == ["e-2"]
+    assert driver.due(at=2) == []
+
+
+def test_a_cut_blocks_the_segments_after_it_though_the_answer_to_one_of_them_fails(make, driver, four, failing):
+    for seq in (1, 2):
+        driver.take(four(make.segment(seq))[0])
+    failing.add("e-s-1-1")
+    driver.take(make.decision("review", "takedown", "REVIEW-HASH", event=make.segment(0)))
+    assert {verdict.event_id for verdict in driver.verdicts} == {"e-s-1-0", "e-s-1-2"}
