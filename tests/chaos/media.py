@@ -12,10 +12,10 @@ from tests.streams.clips import clip
 #: Of a decoding process. The detectors' models fit; the frames of the large clip do not.
 MEMORY_MB = 1200
 #: A picture so large that some frames of it, decoded, are more than that.
-LARGE = (7680, 4320)
-#: Of so many items one is large, and one is broken.
-LARGE_EVERY = 20
-BROKEN_EVERY = 15
+LARGE_SIZE = (7680, 4320)
+#: Which of so many items are large, and which are broken: such as identity lets pass.
+LARGE = (4, 20)
+BROKEN = (6, 30)
 CLIPS = 8
 
 
@@ -24,14 +24,15 @@ def media_items(folder: Path) -> Iterator[Item]:
     store = folder / "store"
     store.mkdir(parents=True, exist_ok=True)
     small = [stored(clip(store / f"{number}.mp4", seconds=1.0 + number / 4)) for number in range(CLIPS)]
-    large = stored(clip(store / "large.mp4", size=LARGE, seconds=1.0, audio=None))
+    large = stored(clip(store / "large.mp4", size=LARGE_SIZE, seconds=1.0, audio=None))
     cut = store / "cut.mp4"
     cut.write_bytes((store / "0.mp4").read_bytes()[:700])
     broken = stored(cut)
 
     def media(number: int) -> dict[str, Any]:
-        if number % LARGE_EVERY == 0:
-            return large
-        return broken if number % BROKEN_EVERY == 0 else small[number % CLIPS]
+        for (rest, every), special in ((LARGE, large), (BROKEN, broken)):
+            if number % every == rest:
+                return special
+        return small[number % CLIPS]
 
     return items(media)
