@@ -153,9 +153,9 @@ class Join:
             if order.kind == "cut_stream":
                 yield from self._after_cut(decision.stream_id, policy, now)
         yield from answer
-        if final and self._late.pop(decision.event_id, None):
+        if final and decision.event_id in self._late:
             item.noted_at = now
-            self._items[decision.event_id] = item
+            self._items[decision.event_id] = self._late.pop(decision.event_id)
 
     def _untake(
         self, decision: Decision, former: tuple[dict[str, Decision], tuple[str, ...]] | None, orders: list[Takedown]
