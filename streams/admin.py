@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicCollection
+from aiokafka.errors import for_code
+from aiokafka.protocol.admin import DescribeAclsRequest
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -22,6 +24,14 @@ from streams.contact import contact
 from streams.security import librdkafka
 from streams.settings import Settings
 
+#: What Kafka's protocol calls any kind, operation or permission.
+_ANY = 1
+#: Of these the broker's own words show its inner workings.
+_NOT_AUTHORIZED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
 #: For one call; creating rights is written by the controller, which a loaded cluster takes seconds for.
 TIMEOUT_S = 30.0
 
@@ -88,7 +98,16 @@ class Admin:
             Unanswered: the broker keeps none (no authorizer), or does not tell this user.
         """
         found: list[AclBinding] = await _answered(self._client.describe_acls(wanted, request_timeout=TIMEOUT_S))
+        if not found:
+            await self._none_to_tell()
         return found
+
+    async def _none_to_tell(self) -> None:
+        """Whether there are none, or the broker refuses to tell: librdkafka takes both for none."""
+        async with contact(self._settings) as conn:
+            answer = await conn.send(DescribeAclsRequest(_ANY, None, _ANY, None, None, _ANY, _ANY))
+        if answer.error_code:
+            raise Unanswered(for_code(answer.error_code).description.rstrip("."))
 
     async def create_acls(self, acls: Iterable[AclBinding]) -> None:
         """Give rights; those that are there already stay as they are.
@@ -129,5 +148,8 @@ async def _allowed(answer: Future[Any]) -> set[str]:
 async def _answered(answer: Future[Any]) -> Any:
     try:
         return await asyncio.wrap_future(answer)
-    except KafkaException as error:
-        raise Unanswered(error.args[0].str().removeprefix("Broker: ")) from None
+    except KafkaException as raised:
+        error = raised.args[0]
+        if error.code() in _NOT_AUTHORIZED:
+            error = KafkaError(error.code())
+        raise Unanswered(error.str().removeprefix("Broker: ").rstrip(".")) from None
