@@ -78,7 +78,8 @@ def _run(chosen: Sequence[Fault], folder: Path, *, events: int, rate: float) -> 
     ) as progress:  # fmt: skip
         task = progress.add_task("", total=len(chosen))
         try:
-            for fault in chosen:
+            # Those with brokers of their own last, so that the shared ones start once.
+            for fault in sorted(chosen, key=lambda fault: fault.own_cluster):
                 begun = monotonic()
 
                 def say(text: str, fault: Fault = fault) -> None:
@@ -100,7 +101,7 @@ def _run(chosen: Sequence[Fault], folder: Path, *, events: int, rate: float) -> 
         finally:
             if shared is not None:
                 shared.stop()
-    return rows
+    return sorted(rows, key=lambda row: row.number)
 
 
 def _one(fault: Fault, shared: Cluster | None, folder: Path, *, events: int, rate: float, say: object) -> Row:

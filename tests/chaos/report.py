@@ -32,6 +32,7 @@ BEGIN, END = "<!-- measured: faults -->", "<!-- end measured -->"
 class Row:
     """The figures of one fault. `recovery_s` is None if answers were never again as quick as before."""
 
+    number: int
     name: str
     about: str
     events: int = 0
@@ -85,6 +86,7 @@ def row_of(fault: Fault, outcome: Outcome) -> Row:
     missing = [f"{number} without {topic}" for topic, number in sorted(count.missing.items())]
     unread = [f"{number} items not read: {code}" for code, number in sorted(count.unread.items())]
     return Row(
+        number=fault.number,
         name=fault.name,
         about=fault.about,
         events=count.events,
@@ -110,12 +112,12 @@ def row_of(fault: Fault, outcome: Outcome) -> Row:
 
 def skipped_row(fault: Fault, reason: str) -> Row:
     """The row of a fault that cannot be played here: never a passed one."""
-    return Row(fault.name, fault.about, skipped=reason, command=_command(fault))
+    return Row(fault.number, fault.name, fault.about, skipped=reason, command=_command(fault))
 
 
 def failed_row(fault: Fault, error: BaseException) -> Row:
     """The row of a fault that was not played as it must be."""
-    return Row(fault.name, fault.about, error=f"{type(error).__name__}: {error}", command=_command(fault))
+    return Row(fault.number, fault.name, fault.about, error=f"{type(error).__name__}: {error}", command=_command(fault))
 
 
 def _command(fault: Fault) -> str:

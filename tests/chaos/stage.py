@@ -182,8 +182,11 @@ def play(
     outside.start()
     try:
         load.start()
+        stage.until(
+            lambda: load.sent > stage.rate and tally.waiting < stage.rate, "the load was not answered before the fault"
+        )
+        settled = monotonic()
         stage.wait(before_s)
-        stage.until(lambda: tally.waiting < stage.rate, "the load was not answered before the fault")
         begun = monotonic()
         fault(stage)
         ended = monotonic()
@@ -199,11 +202,12 @@ def play(
     _check(load, outside)
     # What comes after the load's end still shows when the last of its events were answered.
     until = max(stopped, outside.last_at) + 1e-3
-    recoveries = [tally.recovery_s(moment, begun=begun, until=until) for moment in stage.moments or [ended]]
+    late_s = tally.late_limit_s(begun, settled)
+    recoveries = [tally.recovery_s(moment, limit=late_s, until=until) for moment in stage.moments or [ended]]
     return Outcome(
         count=tally.count(),
         recovery_s=None if None in recoveries else max(found for found in recoveries if found is not None),
-        late_s=tally.late_limit_s(begun),
+        late_s=late_s,
         fault_s=ended - begun,
         lag=lag,
         exits=stage.workers.exits,

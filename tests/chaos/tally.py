@@ -247,21 +247,21 @@ class Tally:
             unread=dict(self._unread),
         )
 
-    def late_limit_s(self, begun: float) -> float:
-        """From how many seconds on an answer is late, by what was usual before the fault began."""
+    def late_limit_s(self, begun: float, since: float = 0.0) -> float:
+        """From how many seconds on an answer is late, by what was usual before the fault began; what was sent before
+        `since` met workers that had just started."""
         # What the fault itself caught on its way says nothing of what is usual.
-        before = [event for event in self.events.values() if event.at < begun - LATE_S]
+        before = [event for event in self.events.values() if since <= event.at < begun - LATE_S]
         waits = [min(event.answered_at or begun, begun) - event.at for event in before]
         usual = quantiles(waits, n=100)[-1] if len(waits) > 1 else 0.0
         return max(LATE_S, 2 * usual)
 
-    def recovery_s(self, ended: float, *, begun: float, until: float) -> float | None:
+    def recovery_s(self, ended: float, *, limit: float, until: float) -> float | None:
         """Seconds from the fault's end until nothing is late, and stays so for a while; None: not before `until`.
 
         An event is late from `sent + limit` until it is answered. While the load goes on at its rate, no event being
         late means that answers flow at that rate and nothing has piled up.
         """
-        limit = self.late_limit_s(begun)
         calm = limit + CALM_S
         over = ended
         for start, end in self._late(limit, until):

@@ -207,27 +207,27 @@ def flow(outage: tuple[float, float] | None, *, until: float = 40.0) -> Tally:
 
 
 def test_recovery_takes_no_time_where_nothing_was_late():
-    assert flow(None).recovery_s(20.0, begun=10.0, until=40.0) == 0.0
+    assert flow(None).recovery_s(20.0, limit=2.0, until=40.0) == 0.0
 
 
 def test_recovery_lasts_until_what_piled_up_is_answered():
-    recovered = flow((10.0, 20.0)).recovery_s(10.0, begun=10.0, until=40.0)
+    recovered = flow((10.0, 20.0)).recovery_s(10.0, limit=2.0, until=40.0)
     assert recovered == pytest.approx(10.8, abs=0.3)  # those sent last before the end were never late
 
 
 def test_recovery_counts_from_the_end_of_the_fault():
-    recovered = flow((10.0, 20.0)).recovery_s(18.0, begun=10.0, until=40.0)
+    recovered = flow((10.0, 20.0)).recovery_s(18.0, limit=2.0, until=40.0)
     assert recovered == pytest.approx(2.8, abs=0.3)
 
 
 def test_what_is_late_long_after_is_another_matter():
-    assert flow((30.0, 35.0)).recovery_s(10.0, begun=10.0, until=40.0) == 0.0
+    assert flow((30.0, 35.0)).recovery_s(10.0, limit=2.0, until=40.0) == 0.0
 
 
 def test_there_is_no_recovery_while_answers_are_missing():
     tally = flow(None)
     tally.sent("never", "never", "alice", {"decisions": None}, 12.0)
-    assert tally.recovery_s(10.0, begun=10.0, until=40.0) is None
+    assert tally.recovery_s(10.0, limit=2.0, until=40.0) is None
 
 
 def test_what_the_fault_caught_on_its_way_does_not_count_as_usual():
