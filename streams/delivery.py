@@ -149,7 +149,17 @@ class Delivery:
     async def _tick(self) -> None:
         if monotonic() - self._ticked >= TICK_S:
             self._ticked = monotonic()
-            await self.producer.send(self.agent.tick(self.agent.context.clock()))
+            try:
+                for out in self.agent.tick(self.agent.context.clock()):
+                    await self.producer.send([out], flush=False)
+            except Fenced:
+                raise
+            except Exception:
+                # One item's affair, as of a message that raises: the agent meets it again at the next tick. A worker
+                # that ended here would meet it again at its start, and its other agents would have ended with it.
+                self._metrics.tick_failures.labels(self.agent.name).inc()
+                log.exception("%s: what time causes failed, and is tried again", self.agent.name)
+            await self.producer.flush()
 
     async def _abandon(self, epoch: int) -> None:
         log.warning("%s: what was begun is abandoned, and comes again: the partitions are not held", self.agent.name)

@@ -50,6 +50,12 @@ class Metrics:
             ["agent"],
             registry=registry,
         )
+        self.tick_failures = Counter(
+            "veristream_tick_failures",
+            "Times that an agent failed at what the passing of time causes",
+            ["agent"],
+            registry=registry,
+        )
         self.batch_seconds = Histogram(
             "veristream_batch_seconds",
             "From taking a batch to the last acknowledgement of what it caused",

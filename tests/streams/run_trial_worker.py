@@ -1,4 +1,8 @@
-"""A worker with a trial agent, in a process of its own that can be killed. Its argument is its settings as JSON."""
+"""A worker with a trial agent, in a process of its own that can be killed.
+
+Its arguments are its settings as JSON, the agent's class (Echo), and how long it may go without being polled, in
+seconds (as a worker does).
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,9 @@ import logging
 import signal
 import sys
 
-from trial_agents import Echo
+import trial_agents
 
+import streams.consumer
 import streams.worker
 from streams.settings import load
 
@@ -22,6 +27,9 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level="WARNING")
-    streams.worker.installed = lambda *_: {"echo": Echo}  # type: ignore[assignment]
+    logging.basicConfig(level="INFO")
+    kind = getattr(trial_agents, sys.argv[2] if len(sys.argv) > 2 else "Echo")
+    streams.worker.installed = lambda *_: {kind.name: kind}  # type: ignore[assignment]
+    if len(sys.argv) > 3:
+        streams.consumer.MAX_POLL_INTERVAL_S = float(sys.argv[3])
     asyncio.run(main())

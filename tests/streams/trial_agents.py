@@ -124,10 +124,52 @@ class Patient(Echo):
             raise
 
 
+class Tally(Echo):
+    """Numbers each publisher's events, from what `admitted` says once it has been restored, and signs with the worker.
+
+    What it says of an event that it has seen is what it said before; a state that misses something says otherwise.
+    """
+
+    name = "tally"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self.numbers: dict[str, dict[str, int]] = {}
+
+    async def restore(self, assigned: Assigned) -> None:
+        self.numbers = {}
+        mine = frozenset(partition for _, partition in assigned)  # uploads and admitted have the same key
+        async for found in self.context.read_back({ADMITTED: 86_400.0}, {ADMITTED: mine}, {}):
+            event = found.value.event
+            self.numbers.setdefault(event.publisher_id, {})[event.event_id] = int(event.title.partition(" ")[0])
+
+    def handle(self, message: Incoming) -> Iterable[Outgoing]:
+        event: Upload = message.value
+        if event.title.startswith("wait "):
+            time.sleep(float(event.title.partition(" ")[2]))
+        seen = self.numbers.setdefault(event.publisher_id, {})
+        number = seen.setdefault(event.event_id, len(seen))
+        event = msgspec.structs.replace(event, title=f"{number} {self.context.settings.instance}")
+        yield Outgoing(ADMITTED, event.publisher_id, Admitted(event=event, admitted_at=self.context.clock()))
+
+
+class Sleepy(Echo):
+    """Prepares each message for as long as its title says."""
+
+    name = "sleepy"
+    slow = True
+
+    async def prepare(self, message: Incoming) -> None:
+        await asyncio.sleep(float(message.value.title or 0))
+
+    def handle(self, message: Incoming) -> Iterable[Outgoing]:
+        yield Outgoing(ADMITTED, message.value.publisher_id, Admitted(event=message.value, admitted_at=NOW))
+
+
 class Defective(Echo):
     """Has a defect that no message is to blame for."""
 
     name = "defective"
 
-    def tick(self, now: datetime) -> Iterable[Outgoing]:
+    async def restore(self, assigned: Assigned) -> None:
         raise RuntimeError("a defect")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError
 from delivery_rig import Rig
 from trial_agents import Echo
 
-from streams.agent import Outgoing
+from streams.agent import Assigned
 
 
 async def test_cancelling_in_the_middle_of_a_batch_finishes_it_first(rig: Rig) -> None:
@@ -72,20 +71,13 @@ async def test_cancelling_before_the_state_is_read_ends_at_once(rig_of: Callable
 # What must not be survived.
 
 
-@pytest.mark.parametrize("method", ["restore", "tick"])
-async def test_an_error_outside_a_message_ends_the_process_and_acks_nothing(
-    rig_of: Callable[..., Rig], method: str
-) -> None:
+async def test_a_state_that_cannot_be_restored_ends_the_process_and_acks_nothing(rig_of: Callable[..., Rig]) -> None:
     class Defect(Echo):
-        pass
+        async def restore(self, assigned: Assigned) -> None:
+            raise RuntimeError("defect")
 
-    def fail(*_: object) -> None:
-        raise RuntimeError("defect")
-
-    setattr(Defect, method, fail)
     rig = rig_of(Defect)
-    if method == "restore":
-        rig.upload()
+    rig.upload()
     task = rig.start()
     with pytest.raises(RuntimeError, match="defect"):
         await task
@@ -113,17 +105,17 @@ async def test_no_message_of_an_unfinished_batch_is_acked_when_the_process_ends(
     assert rig.acked == []
 
 
-async def test_a_defect_in_a_batch_that_is_being_cancelled_is_fatal_too(rig_of: Callable[..., Rig]) -> None:
-    class Late(Echo):
-        def tick(self, now: datetime) -> Iterable[Outgoing]:
-            raise RuntimeError("defect")
+async def test_a_defect_in_a_batch_that_is_being_cancelled_is_fatal_too(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("defect")
 
-    rig = rig_of(Late)
+    monkeypatch.setattr(rig.group.offsets, "finish", fail)
     rig.broker.hold()
     rig.upload()
     task = rig.start()
     await rig.log.has("sent", "event-0")
-    await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.sleep(0)
     rig.broker.release()

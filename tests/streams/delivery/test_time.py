@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar
 
+import pytest
 from aiokafka.errors import KafkaConnectionError
 from delivery_rig import Log, Rig
 from trial_agents import NOW, Echo, upload
 
 from schemas.event import Admitted
+from schemas.message import Refused
 from schemas.topics import ADMITTED
 from streams.agent import Assigned, Incoming, Outgoing
 from streams.contact import KafkaUnusable
@@ -127,4 +129,22 @@ async def test_state_that_cannot_be_restored_yet_is_tried_again(rig_of: Callable
     rig.start()
     await rig.log.has("acked", 0)
     assert len(rig.log.of("restore")) == 1
+    assert rig.fatal == []
+
+
+@pytest.mark.parametrize("kind", [RuntimeError("defect"), StopIteration(), Refused("", "too large")])
+async def test_what_time_causes_may_fail_without_holding_up_anything(
+    rig_of: Callable[..., Rig], kind: Exception
+) -> None:
+    class Failing(Timekeeper):
+        def tick(self, now: datetime) -> Iterable[Outgoing]:
+            yield from super().tick(now)
+            raise kind
+
+    rig = rig_of(Failing)
+    rig.start()
+    await rig.log.has("acknowledged", "event-99", times=3)  # what came before the failure
+    rig.upload()
+    await rig.log.has("acked", 0)
+    assert rig.counted("veristream_tick_failures_total", agent="echo") >= 3
     assert rig.fatal == []
