@@ -10,6 +10,10 @@ from collections import OrderedDict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from sys import intern
+from typing import Any
+
+from msgspec.structs import replace
 
 from agents.verdict.judge import is_final, judge, removes
 from schemas.decision import Decision, Stop, stable_id
@@ -24,12 +28,14 @@ KEEP_S = 3600.0
 #: How long an item is remembered that lacks a decision, in seconds: an agent that was away for most of a day and comes
 #: back still finishes what was held for it.
 KEEP_LATE_S = 86_400.0
-#: Items remembered at most: about 300 MB (`make bench ARGS=state`). Complete ones are forgotten first, oldest first.
+#: Items remembered at most: about 250 MB (`make bench ARGS=state`). Complete ones are forgotten first, oldest first.
 MOST_ITEMS = 100_000
 #: Failures kept to be told: a defect that strikes every item would otherwise fill memory.
 MOST_FAILED = 100
 #: Stopped streams remembered at most; few livestreams outlast a day, and a day has far fewer that are stopped.
 MOST_STREAMS = 100_000
+#: Policies and sets of models that are held once; there are a handful at a time.
+MOST_COMMON = 1_000
 
 
 @dataclass(slots=True)
@@ -70,6 +76,8 @@ class Join:
         #: Items that were read back since `keep`, by partition, and how many of each partition there may be.
         self._recalled: dict[int, deque[str]] = {}
         self._share = MOST_ITEMS
+        #: What decisions have in common, by its value: policies and models.
+        self._common: dict[Any, Any] = {}
         #: Events whose answer failed when no message was to blame, and why: for whoever calls to say, and to empty.
         self.failed: deque[tuple[str, Exception]] = deque(maxlen=MOST_FAILED)
 
@@ -208,8 +216,24 @@ class Join:
             if decision.decision_id in (known.decision_id, *item.replaced):
                 return None  # a repeat, of this decision or of one that it has replaced
             item.replaced = (*item.replaced, known.decision_id)
-        item.decisions[decision.agent] = decision
+        item.decisions[decision.agent] = self._slim(decision, item)
         return item
+
+    def _slim(self, decision: Decision, item: Item) -> Decision:
+        """The decision with what it has in common with others held once for all of them."""
+        first = next(iter(item.decisions.values()), decision)
+        models = tuple(decision.models.items())
+        if len(self._common) > MOST_COMMON:
+            self._common.clear()
+        return replace(
+            decision,
+            event_id=first.event_id,
+            content_id=first.content_id if first.content_id == decision.content_id else decision.content_id,
+            publisher_id=first.publisher_id if first.publisher_id == decision.publisher_id else decision.publisher_id,
+            agent=intern(decision.agent),
+            policy=self._common.setdefault(decision.policy, decision.policy),
+            models=self._common.setdefault(models, decision.models),
+        )
 
     def _answer(self, event_id: str, item: Item, policy: Policy, now: datetime) -> Iterator[Verdict]:
         former = item.verdict

@@ -67,7 +67,7 @@ def process(command: list[str], cwd: Path | None = None, **settings: str) -> Ite
 
 
 @contextmanager
-def worker(settings: Settings, *agents: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(settings: Settings, *agents: str, ready_s: float = READY_TIMEOUT_S) -> Iterator[subprocess.Popen[bytes]]:
     """`veristream worker` as it is installed, ready; in a folder of its own, away from anybody's veristream.toml."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("veristream")), "worker", "--http-port", str(port)]
@@ -79,13 +79,15 @@ def worker(settings: Settings, *agents: str) -> Iterator[subprocess.Popen[bytes]
             name: str(getattr(settings, name))
             for name in ("broker", "session_timeout_s", "fetch_max_wait_s", "topic_prefix", "group_prefix", "store")
         }
+        if settings.state_dir:
+            given["state_dir"] = str(settings.state_dir)
         with process(command, Path(folder), log_level="warning", **given) as running:
-            _wait_until_ready(running, port)
+            _wait_until_ready(running, port, ready_s)
             yield running
 
 
-def _wait_until_ready(running: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + READY_TIMEOUT_S
+def _wait_until_ready(running: subprocess.Popen[bytes], port: int, ready_s: float) -> None:
+    deadline = time.monotonic() + ready_s
     while True:
         check(running)
         try:
@@ -95,5 +97,5 @@ def _wait_until_ready(running: subprocess.Popen[bytes], port: int) -> None:
         except (URLError, OSError):
             pass
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the worker was not ready after {READY_TIMEOUT_S:.0f} s")
+            raise TimeoutError(f"the worker was not ready after {ready_s:.0f} s")
         time.sleep(0.05)
