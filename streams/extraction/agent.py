@@ -8,19 +8,30 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import ClassVar
 
-from schemas.event import Admitted, Event
+from schemas.event import Admitted, Media
+from schemas.message import encode
+from schemas.plan import Plan
 from schemas.signals import ExtractError, FrameHash, Signals
-from schemas.topics import ADMITTED, SIGNALS, Topic
+from schemas.topics import ADMITTED, SIGNALS
 from streams.agent import Agent, Context, Incoming, Outgoing
 from streams.extraction.fetch import Fetcher
+from streams.extraction.plan import plan_for
 from streams.extraction.pool import Pool
 from streams.extraction.read import ExtractFailure, Reading
+from streams.extraction.reader import Reader
+from streams.extraction.repeats import Repeats
+from streams.extraction.turns import Lane, Turns
 from streams.registered import installed
 
 log = logging.getLogger(__name__)
 
 #: Frame hashes in one message, about 250 kB. At one a second that is over half an hour of ever-changing footage.
 MAX_HASHES = 2000
+#: Items of a lane that are fetched, or being fetched, for each decoding process: so many files lie in the spool. One in
+#: decoding and some long ones between their turns still leave a short one its place.
+FETCHED_PER_WORKER = 8
+#: Readings that are kept in case their item comes again: about the last half hour of a hundred streams.
+KEPT_BYTES = 64 << 20
 
 
 class Extraction(Agent):
@@ -28,7 +39,6 @@ class Extraction(Agent):
 
     name = "extraction"
     inputs = (ADMITTED,)
-    views: ClassVar[tuple[Topic, ...]] = ()
     outputs = (SIGNALS,)
     slow = True
     #: Segments are answered within seconds; they never wait for an upload of an hour.
@@ -39,12 +49,20 @@ class Extraction(Agent):
         self._detectors = installed("veristream.detectors", context.settings.detectors)
         self._fetcher: Fetcher | None = None
         self._pool: Pool | None = None
-        self._places = asyncio.Semaphore(context.settings.extract_workers)
+        self._reader: Reader | None = None
+        most = context.settings.extract_workers * FETCHED_PER_WORKER
+        self._places: dict[Lane, asyncio.Semaphore] = {
+            "segment": asyncio.Semaphore(most),
+            "upload": asyncio.Semaphore(most),
+        }
+        self._repeats: Repeats[Reading] = Repeats(KEPT_BYTES, _size)
 
     async def start(self) -> None:
         """Start the decoding processes and load their models."""
+        kinds = list(self._detectors.values())
         self._fetcher = Fetcher(self.context.settings)
-        self._pool = Pool(self.context.settings, list(self._detectors.values()), self.context.metrics)
+        self._pool = Pool(self.context.settings, kinds, self.context.metrics)
+        self._reader = Reader(self._pool, Turns(self._pool.size), kinds)
         self.context.metrics.pool_workers.set(self._pool.size)
         await self._pool.warm()
 
@@ -59,11 +77,12 @@ class Extraction(Agent):
         """Fetch and decode."""
         admitted: Admitted = message.value
         metrics = self.context.metrics
-        # The semaphore, not the pool's queue, holds what waits: nothing is spooled before its turn.
-        async with self._places:
+        lane: Lane = "upload" if admitted.event.stream_id is None else "segment"
+        # The places, not the pool's queue, hold what waits: nothing more is spooled before its turn.
+        async with self._places[lane]:
             begun = monotonic()
             with metrics.pool_busy.track_inprogress():
-                outcome = await self._extract(admitted.event)
+                outcome = await self._extract(admitted, lane)
             seconds = monotonic() - begun
         if isinstance(outcome, ExtractError):
             metrics.extraction_errors.labels(outcome.code).inc()
@@ -80,17 +99,26 @@ class Extraction(Agent):
             media=outcome.media,
             signals=outcome.signals,
             frames=_thinned(outcome.frames),
+            captions=outcome.captions,
+            speech=outcome.speech,
             absent=outcome.absent,
             models=dict(outcome.models),
+            ran=outcome.ran,
         )
 
-    async def _extract(self, event: Event) -> Reading | ExtractError:
-        assert self._fetcher and self._pool, "start comes before the first message"
+    async def _extract(self, admitted: Admitted, lane: Lane) -> Reading | ExtractError:
+        media = admitted.event.media
+        plan = plan_for(admitted, self.context.policy, list(self._detectors.values()))
         try:
-            async with self._fetcher.fetched(event.media) as path:
-                return await self._pool.read(path)
+            # What lies at the same place with the same content, looked at as closely, gives the same.
+            return await self._repeats.once((media, encode(plan)), lambda: self._read(media, plan, lane))
         except ExtractFailure as failure:
             return ExtractError(code=failure.code, text=failure.text)
+
+    async def _read(self, media: Media, plan: Plan, lane: Lane) -> Reading:
+        assert self._fetcher and self._reader, "start comes before the first message"
+        async with self._fetcher.fetched(media) as path:
+            return await self._reader.read(path, plan, lane)
 
     def lane(self, message: Incoming) -> str:
         """Uploads and segments, each in the order of their publisher."""
@@ -108,3 +136,8 @@ def _thinned(frames: tuple[FrameHash, ...]) -> tuple[FrameHash, ...]:
     while len(frames) > MAX_HASHES:
         frames = frames[::2]
     return frames
+
+
+def _size(reading: Reading) -> int:
+    """Bytes that a reading holds, roughly: what grows with the item."""
+    return 2000 + 250 * len(reading.frames) + 500 * (len(reading.signals) + len(reading.captions) + len(reading.speech))

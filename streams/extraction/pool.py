@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from schemas.plan import Plan
 from streams.extraction.confine import FIXES, Confinement
 from streams.extraction.detector import Detector
 from streams.extraction.process import LENGTH, Answer, Begun, Failed, Read, Ready, Start, Task, Unable
@@ -281,26 +282,27 @@ class Pool:
         self._processes.add(process)
         return process
 
-    async def read(self, path: Path) -> Reading:
-        """Read one item.
+    async def read(self, path: Path, plan: Plan | None = None, stretch: tuple[float, float] | None = None) -> Reading:
+        """Read one item, or a stretch of it; see `streams.extraction.read.read`.
 
         Raises:
             ExtractFailure: as `streams.extraction.read.read`, or the process was ended or died.
         """
         await self.warm()
+        task = msgspec.structs.replace(self._task, plan=plan, stretch=stretch)
         with path.open("rb") as file:
             for _ in range(TRIES):
                 process = await self._take()
                 try:
-                    return await self._read(process, file.fileno())
+                    return await self._read(process, file.fileno(), task)
                 except _Gone:  # as the kernel does that is short of memory; the item is not to blame
                     log.error("a decoding process died while it waited; starting another")
                     self._replace(process, "crash")
         raise ExtractFailure("EXTRACT-CRASHED", "the processes that read media die at once")
 
-    async def _read(self, process: Process, item: int) -> Reading:
+    async def _read(self, process: Process, item: int, task: Task) -> Reading:
         try:
-            reading = await process.read(item, self._task, self._timeout_s)
+            reading = await process.read(item, task, self._timeout_s)
         except _Gone:
             raise
         except TimeoutError as error:

@@ -7,6 +7,7 @@ worker would run: whoever takes over this process by a crafted file must not get
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import io
 import os
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
+from schemas.plan import Plan
 from streams.extraction.confine import Confinement, Jail, Mode
 
 if TYPE_CHECKING:
@@ -32,14 +34,21 @@ if TYPE_CHECKING:
 LONGEST_REQUEST = 1 << 16
 #: What reading asks of the file at once: fewer calls into Python than the decoder's own 32 kB.
 BUFFER = 1 << 18
+#: What numpy imports only when something of it is first used, and a detector's rare branch may be the first.
+EAGER = ("numpy.ma", "numpy.linalg", "numpy.fft", "numpy.random")
+#: Character sets that FFmpeg converts from: glibc opens a file for each when it is first asked for one.
+CHARSETS = ("ISO6937", *(f"ISO8859-{part}" for part in (*range(1, 12), 13, 14, 15)), "GB2312", "GB18030", "BIG5", "KSC5601")
 #: Before each answer, its length.
 LENGTH = struct.Struct("=I")
 
 
 class Task(msgspec.Struct, frozen=True, array_like=True):
-    """A request to read the item that comes with it. `limits`: a `streams.extraction.read.Limits`."""
+    """A request to read the item that comes with it. `limits`: a `streams.extraction.read.Limits`; `plan` and `stretch`
+    as for `streams.extraction.read.read`."""
 
     limits: tuple[Any, ...]
+    plan: Plan | None = None
+    stretch: tuple[float, float] | None = None
 
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
@@ -149,7 +158,7 @@ def _answer(item: Handed, task: Task, detectors: list[Detector]) -> Read | Faile
     from streams.extraction.read import ExtractFailure, Limits, read
 
     try:
-        reading = read(cast(Path, item), detectors, Limits(*task.limits))
+        reading = read(cast(Path, item), detectors, Limits(*task.limits), task.plan, task.stretch)
         return Read(msgspec.Raw(msgspec.msgpack.encode(tuple(reading))))
     except ExtractFailure as failure:
         return Failed(failure.code, failure.text.encode("utf-8", "replace").decode())
@@ -162,6 +171,12 @@ def _rehearse(task: Task, detectors: list[Detector]) -> None:
     are."""
     from streams.extraction.rehearsal import clip
 
+    for name in EAGER:
+        importlib.import_module(name)
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "iconv_open"):
+        for charset in CHARSETS:  # left open: closed again, its file would be unloaded
+            libc.iconv_open(b"UTF-8", charset.encode())
     descriptor = os.memfd_create("rehearsal")
     try:
         os.write(descriptor, clip())

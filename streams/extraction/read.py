@@ -9,7 +9,7 @@ import av
 import msgspec
 
 from schemas.plan import Plan, Ran
-from schemas.signals import FrameHash, MediaFacts, Signal
+from schemas.signals import Caption, FrameHash, MediaFacts, Signal, Utterance
 from streams.extraction.detector import Detector, Findings, Source
 from streams.extraction.limits import ExtractFailure, Limits, Meter
 from streams.extraction.media import Openable, frames_of, grown, opened, packets, played
@@ -39,6 +39,24 @@ class Reading(NamedTuple):
     #: Of a stretch: from when until when, in seconds, and what each detector found; see `streams.extraction.stretches`.
     stretch: tuple[float, float] | None = None
     findings: Mapping[str, Findings] = {}
+    #: Frames of picture and sound that were decoded, looked at or not.
+    decoded: int = 0
+    captions: tuple[Caption, ...] = ()
+    speech: tuple[Utterance, ...] = ()
+    #: Whether it holds pictures that somebody asked for and nobody saw.
+    unseen: bool = False
+
+    def whole(self) -> Reading:
+        """The same, as the reading of a whole item.
+
+        Raises:
+            ExtractFailure: there is nothing to see or to hear in it.
+        """
+        if not self.decoded:
+            raise ExtractFailure("EXTRACT-BROKEN", "not one frame or sample of it could be decoded")
+        if self.unseen:
+            raise ExtractFailure("EXTRACT-BROKEN", "its sound could be decoded, but not one frame of its picture")
+        return self
 
 
 def read(
@@ -57,13 +75,11 @@ def read(
         ExtractFailure: it is not media, it is damaged, or it exceeds a limit.
     """
     plan = plan or Plan(key_frames=False, decode="all")
-    reading, unseen = _read(source, detectors, limits, plan, stretch)
-    if unseen and plan.decode == "cheap":
+    reading = _read(source, detectors, limits, plan, stretch)
+    if reading.unseen and plan.decode == "cheap":
         # Nothing came of the frames that should have been enough: what a player shows, it shows of all of them.
-        reading, unseen = _read(source, detectors, limits, msgspec.structs.replace(plan, decode="all"), stretch)
-    if unseen and stretch is None:
-        raise ExtractFailure("EXTRACT-BROKEN", "its sound could be decoded, but not one frame of its picture")
-    return reading
+        reading = _read(source, detectors, limits, msgspec.structs.replace(plan, decode="all"), stretch)
+    return reading.whole() if stretch is None else reading
 
 
 def _read(
@@ -72,8 +88,7 @@ def _read(
     limits: Limits,
     plan: Plan,
     stretch: tuple[float, float] | None,
-) -> tuple[Reading, bool]:
-    """The reading, and whether it holds pictures that somebody asked for and nobody saw."""
+) -> Reading:
     with opened(source) as container, source.open("rb") as again:
         videos, audios = played(container.streams.video), played(container.streams.audio)
         stated_s = container.duration / av.time_base if container.duration else 0.0
@@ -90,8 +105,6 @@ def _read(
         for further in audios[1:] if panel.wants_sound else ():  # one after the other: detectors hear one at a time
             with opened(source) as anew:
                 run.over(anew, [stream for stream in anew.streams.audio if stream.index == further.index])
-        if not meter.decoded and stretch is None:
-            raise ExtractFailure("EXTRACT-BROKEN", "not one frame or sample of it could be decoded")
         found = panel.findings()
         video, audio = next(iter(videos), None), next(iter(audios), None)
         media = MediaFacts(
@@ -104,17 +117,20 @@ def _read(
             frames_seen=run.frames_seen,
             sound_s=run.sound_s,
         )
-        reading = Reading(
+        return Reading(
             media=media,
             signals=tuple(signal for findings in found.values() for signal in findings.signals),
             frames=tuple(frame for findings in found.values() for frame in findings.frames),
+            captions=tuple(caption for findings in found.values() for caption in findings.captions),
+            speech=tuple(utterance for findings in found.values() for utterance in findings.speech),
             absent=tuple(panel.absent),
             models={detector.name: detector.version for detector in detectors if detector.name in found},
             ran=Ran(plan=plan, cued=panel.cued),
             stretch=stretch,
             findings=found if stretch else {},
+            decoded=meter.decoded,
+            unseen=run.unseen,
         )
-        return reading, run.unseen
 
 
 def _source(container: Any, file: BinaryIO) -> Source:

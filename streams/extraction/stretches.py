@@ -29,6 +29,9 @@ def merged(readings: Sequence[Reading], kinds: Sequence[type[Detector]]) -> Read
     """The reading of the whole from those of all its stretches, in any order.
 
     A detector that failed in one stretch is absent from the whole: it has not seen all of it.
+
+    Raises:
+        ExtractFailure: there is nothing to see or to hear in any of them.
     """
     parts = sorted(readings, key=lambda reading: reading.stretch or (0.0, 0.0))
     if not parts or any(part.stretch is None for part in parts):
@@ -58,7 +61,11 @@ def merged(readings: Sequence[Reading], kinds: Sequence[type[Detector]]) -> Read
         ),
         signals=tuple(signal for findings in found.values() for signal in findings.signals),
         frames=tuple(frame for findings in found.values() for frame in findings.frames),
+        captions=tuple(caption for findings in found.values() for caption in findings.captions),
+        speech=tuple(utterance for findings in found.values() for utterance in findings.speech),
         absent=tuple(dict.fromkeys(why for part in parts for why in part.absent)),
         models={kind.name: kind.version for kind in present},
         ran=Ran(plan=first.plan, cued=cued) if first else None,
-    )
+        decoded=sum(part.decoded for part in parts),
+        unseen=all(part.unseen for part in parts),
+    ).whole()

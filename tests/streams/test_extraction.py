@@ -8,21 +8,38 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from trial_agents import NOW, context, upload
 from trial_detectors import Moody
 
-from schemas.event import Admitted, Media
+from schemas.event import Admitted, Event, Media, Segment, Upload
 from schemas.message import decode, encode
-from schemas.signals import FrameHash, MediaFacts, Signal, Signals
-from schemas.topics import ADMITTED, SIGNALS
+from schemas.plan import Plan, Ran
+from schemas.policy import default_policy
+from schemas.signals import FrameHash, MediaFacts, Signal, Signals, Utterance
+from schemas.topics import ADMITTED, POLICIES, SIGNALS
 from streams.agent import Incoming
-from streams.extraction.agent import MAX_HASHES, Extraction
+from streams.extraction.agent import FETCHED_PER_WORKER, MAX_HASHES, Extraction
+from streams.extraction.detector import Findings
 from streams.extraction.read import ExtractFailure, Reading
+from streams.metrics import Metrics
 from streams.settings import load
+from streams.views import View
 
-FACTS = MediaFacts(container="mp4", duration_s=12.5, width=160, height=120, video_codec="h264")
+FACTS = MediaFacts(container="mov,mp4,m4a,3gp,3g2,mj2", duration_s=12.5, width=160, height=120, video_codec="h264")
+
+
+def item(number: int, **fields: Any) -> Upload:
+    """An upload with media of its own."""
+    return upload(number, media=Media(uri=f"file:///{number}.mp4", sha256=f"{number:064x}", bytes=1), **fields)
+
+
+def segment(number: int) -> Segment:
+    """A livestream's segment with media of its own."""
+    place = {"stream_id": "stream", "seq": number, "start_s": 2.0 * number, "duration_s": 2.0, "last": False}
+    return Segment(**msgspec.structs.asdict(item(number)) | place)
 
 
 class Fetcher:
@@ -51,7 +68,7 @@ class Fetcher:
 class Pool:
     """Reads nothing, but answers when it is let."""
 
-    def __init__(self, settings: Any, kinds: list[type]) -> None:
+    def __init__(self, settings: Any, kinds: list[type], metrics: Any) -> None:
         self.size = settings.extract_workers
         self.kinds = kinds
         self.let = asyncio.Event()
@@ -59,16 +76,30 @@ class Pool:
         self.frames: tuple[FrameHash, ...] = ()
         self.failure: Exception | None = None
         self.warmed = self.closed = False
+        self.plans: list[Plan] = []
+        self.stretches: list[tuple[float, float] | None] = []
+        self.duration_s = 12.5
+        self.now = 0
 
     async def warm(self) -> None:
         self.warmed = True
 
-    async def read(self, path: Path) -> Reading:
+    async def read(self, path: Path, plan: Plan, stretch: tuple[float, float] | None = None) -> Reading:
+        self.plans.append(plan)
+        self.stretches.append(stretch)
+        self.now += 1
         await self.let.wait()
+        self.now -= 1
         if self.failure:
             raise self.failure
         found = (Signal(name="mood", detector="moody", score=0.5),)
-        return Reading(FACTS, found, self.frames, ("other: RuntimeError: ill",), {"moody": "3"})
+        said = (Utterance(at_s=1.0, until_s=2.0, text="hello", language="en", score=0.9),)
+        findings = {"moody": Findings(found, self.frames, speech=said)}
+        facts = msgspec.structs.replace(FACTS, duration_s=self.duration_s)
+        absent = ("other: RuntimeError: ill",)
+        return Reading(
+            facts, found, self.frames, absent, {"moody": "3"}, Ran(plan=plan), stretch, findings, 1, speech=said
+        )
 
     async def close(self) -> None:
         self.closed = True
@@ -79,7 +110,9 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.registry = CollectorRegistry()
-        self.agent = Extraction(context(load(**settings), self.registry))
+        policies = View(POLICIES, Metrics(CollectorRegistry()), shipped={"default": default_policy()})
+        views = {POLICIES.name: policies}
+        self.agent = Extraction(context(load(**settings), self.registry, views=views))
 
     @property
     def fetcher(self) -> Fetcher:
@@ -89,8 +122,8 @@ class Bench:
     def pool(self) -> Pool:
         return self.agent._pool  # type: ignore[return-value]
 
-    async def signals(self, number: int = 0) -> Signals:
-        incoming = Incoming(ADMITTED.name, 0, 0, Admitted(event=upload(number), admitted_at=NOW))
+    async def signals(self, number: int = 0, event: Event | None = None, **admitted: Any) -> Signals:
+        incoming = Incoming(ADMITTED.name, 0, 0, Admitted(event=event or item(number), admitted_at=NOW, **admitted))
         prepared = await self.agent.prepare(incoming)
         (out,) = self.agent.handle(incoming._replace(prepared=prepared))
         assert (out.topic, out.key) == (SIGNALS, "publisher")
@@ -117,7 +150,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., 
 
 async def test_what_was_read_goes_on_with_its_event(bench: Callable[..., Any]) -> None:
     found = await (one := await bench()).signals(7)
-    assert found.event == upload(7)
+    assert found.event == item(7)
     assert (found.media, found.error) == (FACTS, None)
     assert found.signals[0].name == "mood"
     assert found.absent == ("other: RuntimeError: ill",)
@@ -154,18 +187,93 @@ async def test_a_defect_is_not_passed_for_the_medias_fault(bench: Callable[..., 
     assert (await one.signals()).media == FACTS
 
 
-async def test_no_more_is_fetched_than_can_be_read(bench: Callable[..., Any]) -> None:
+async def settle() -> None:
+    for _ in range(30):
+        await asyncio.sleep(0)
+
+
+async def test_no_more_is_fetched_than_soon_has_its_turn(bench: Callable[..., Any]) -> None:
     one = await bench(extract_workers=2)
     one.pool.let.clear()
-    work = [asyncio.create_task(one.signals(number)) for number in range(6)]
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert one.fetcher.now == 2
-    assert one.value("veristream_pool_busy") == 2
+    most = 2 * FETCHED_PER_WORKER
+    work = [asyncio.create_task(one.signals(number)) for number in range(most + 4)]
+    await settle()
+    assert one.fetcher.now == most
+    assert one.value("veristream_pool_busy") == most
+    assert one.pool.now == 2
     one.pool.let.set()
-    assert [found.event.event_id for found in await asyncio.gather(*work)] == [f"event-{n}" for n in range(6)]
-    assert one.fetcher.most == 2
+    assert [found.event.event_id for found in await asyncio.gather(*work)] == [f"event-{n}" for n in range(most + 4)]
+    assert one.fetcher.most == most
     assert one.value("veristream_pool_busy") == 0
+
+
+async def test_segments_are_read_before_uploads_that_came_first_and_have_places_of_their_own(
+    bench: Callable[..., Any],
+) -> None:
+    one = await bench(extract_workers=1)
+    one.pool.let.clear()
+    ended: list[str] = []
+
+    async def have(event: Any) -> None:
+        ended.append((await one.signals(event=event)).event.event_id)
+
+    uploads = [asyncio.create_task(have(item(number))) for number in range(FETCHED_PER_WORKER + 2)]
+    await settle()
+    live = asyncio.create_task(have(segment(99)))
+    await settle()
+    one.pool.let.set()
+    await asyncio.gather(live, *uploads)
+    assert ended.index("event-99") <= 1  # after the one that was being read
+
+
+async def test_a_long_upload_is_read_in_turns_and_short_ones_pass_it(bench: Callable[..., Any]) -> None:
+    one = await bench(extract_workers=1)
+    one.pool.duration_s = 150.0
+    found = await one.signals(1)
+    assert one.pool.stretches == [(0.0, 60.0), (60.0, 120.0), (120.0, 180.0)]
+    assert found.media.duration_s == 150.0
+    assert [utterance.text for utterance in found.speech] == ["hello"] * 3
+    one.pool.stretches.clear()
+    one.pool.let.clear()
+    long = asyncio.create_task(one.signals(2))
+    await settle()
+    short = asyncio.create_task(one.signals(3))
+    await settle()
+    one.pool.duration_s = 5.0  # of the one that comes now; the long one's next turns see it too, and end it
+    one.pool.let.set()
+    await asyncio.gather(long, short)
+    assert one.pool.stretches[:2] == [(0.0, 60.0), (0.0, 60.0)]
+
+
+async def test_a_segment_is_read_in_one_turn_however_long_it_says_it_is(bench: Callable[..., Any]) -> None:
+    one = await bench()
+    one.pool.duration_s = 150.0
+    await one.signals(event=segment(1))
+    assert one.pool.stretches == [None]
+
+
+async def test_what_comes_again_is_answered_from_its_reading_with_its_own_event(bench: Callable[..., Any]) -> None:
+    one = await bench()
+    first = await one.signals(event=segment(1))
+    again = await one.signals(event=msgspec.structs.replace(segment(1), event_id="event-again"))
+    assert len(one.pool.plans) == 1
+    assert (again.event.event_id, again.signals, again.speech) == ("event-again", first.signals, first.speech)
+
+
+async def test_what_is_looked_at_more_closely_is_read_again(bench: Callable[..., Any]) -> None:
+    one = await bench()
+    await one.signals(1)
+    closer = await one.signals(1, standing=("new",))
+    assert [plan.tier for plan in one.pool.plans] == [0, 1]
+    assert closer.ran.plan.why == ("publisher_new",)
+
+
+async def test_other_content_at_the_same_place_is_read_again(bench: Callable[..., Any]) -> None:
+    one = await bench()
+    await one.signals(1)
+    media = Media(uri="file:///1.mp4", sha256="f" * 64, bytes=1)
+    await one.signals(event=msgspec.structs.replace(item(1), media=media))
+    assert len(one.pool.plans) == 2
 
 
 @pytest.mark.parametrize(
