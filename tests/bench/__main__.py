@@ -16,6 +16,7 @@ Suite(
         "rumor": "tests.bench.judging:rumor",
         "judge": "tests.bench.judging:judge",
         "registry": "tests.bench.registry:measure",
+        "state": "tests.bench.state:measure",
         "sanctions": "tests.bench.sanctions:measure",
         "complaints": "tests.bench.complaints:measure",
         "start": "tests.bench.start:measure",
