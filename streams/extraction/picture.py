@@ -29,7 +29,7 @@ MOST_HELD = 8 << 20
 SPIKE = 3.0
 SPIKE_AFTER = 12
 #: Bytes under which a packet is no new scene, however small the ones before were: still pictures with noise in them.
-SPIKE_LEAST = 2048
+SPIKE_LEAST = 512
 #: Samples lie no closer than this share of the interval: in footage of key frames alone each would be one.
 CLOSEST = 0.25
 #: A frame is sampled unasked so many intervals after the last sample: the one asked for was damaged, or came under
