@@ -12,6 +12,7 @@ Suite(
         "load": "tests.bench.load:measure",
         "extraction": "tests.bench.extraction:measure",
         "pipeline": "tests.bench.pipeline:measure",
+        "livestreams": "tests.bench.livestreams:measure",
         "review": "tests.bench.judging:review",
         "rumor": "tests.bench.judging:rumor",
         "judge": "tests.bench.judging:judge",
