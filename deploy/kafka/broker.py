@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -21,6 +22,17 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 15.0
 #: Of a log that an error quotes, in characters.
 TAIL = 3000
+
+
+def said(log: Path) -> str:
+    """What a log says of a failure: its errors if it names any, else its end; without the places in Java's code."""
+    text = log.read_text("utf-8", "replace") if log.exists() else ""
+    records = re.split(r"^(?=\d{4}-\d\d-\d\d )", text, flags=re.MULTILINE)
+    errors = [record for record in records if re.match(r"\S+ \S+ (ERROR|FATAL) ", record)]
+    lines = [line for record in errors or records for line in record.splitlines() if not line.startswith("\t")]
+    # The first error is the cause, the last line where it ended.
+    quoted = "\n".join(lines)[:TAIL] if errors else "\n".join(lines)[-TAIL:]
+    return f"{log} says:\n{quoted}"
 
 
 class Broker:
@@ -98,18 +110,10 @@ class Broker:
         deadline = monotonic() + timeout_s
         while not (self.is_up() and self._registered(self) >= {self.number, *others}):
             if self.pid is None:
-                raise KafkaError(
-                    f"broker {self.number} ended with {self.exit_code}; the end of {self.log}:\n{self.tail()}"
-                )
+                raise KafkaError(f"broker {self.number} ended with {self.exit_code}; {said(self.log)}")
             if monotonic() > deadline:
-                raise KafkaError(
-                    f"broker {self.number} was not ready in {timeout_s:.0f} s; the end of {self.log}:\n{self.tail()}"
-                )
+                raise KafkaError(f"broker {self.number} was not ready in {timeout_s:.0f} s; {said(self.log)}")
             sleep(0.02)
-
-    def tail(self) -> str:
-        """The end of its log."""
-        return self.log.read_text("utf-8", "replace")[-TAIL:] if self.log.exists() else ""
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, such as SIGSTOP, if it runs."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import random
 import re
@@ -18,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import Any, TextIO
 
 from deploy.kafka import jvm as java
 from deploy.kafka import security
@@ -70,6 +71,7 @@ class Cluster:
             raise KafkaError(f"a cluster has at least one broker, not {brokers}")
         self.folder = folder.absolute()
         self.secure = secure
+        self._lock: TextIO | None = None
         self._config = dict(config)
         self._jvm = jvm or prepare(report=report)
         ports = _ports((3 if secure else 2) * brokers, first_port)
@@ -122,21 +124,24 @@ class Cluster:
         Raises:
             KafkaError: a port is taken, the folder holds another kind of cluster, or a broker did not start.
         """
+        self._lock_folder()
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+
+    def _start(self) -> None:
         cluster_id = self._identity()
         for port in (*(broker.port for broker in self.brokers), *self._controllers.values(), *self._tls_ports.values()):
             _refuse_taken(port)
         for broker in self.brokers:
             self._configure(broker)
         format_new(replace(self._jvm, recording=False), self.brokers, cluster_id, self._first_user())
-        try:
-            for broker in self.brokers:
-                broker.launch()
-            for broker in self.brokers:
-                broker.wait({other.number for other in self.brokers})
-        except BaseException:
-            for broker in self.brokers:
-                broker.kill()
-            raise
+        for broker in self.brokers:
+            broker.launch()
+        for broker in self.brokers:
+            broker.wait({other.number for other in self.brokers})
 
     def stop(self) -> None:
         """Stop every broker, its data kept.
@@ -149,8 +154,14 @@ class Cluster:
         deadline = monotonic() + STOP_TIMEOUT_S
         while any(broker.pid is not None and not broker.closed for broker in self.brokers) and monotonic() < deadline:
             sleep(0.02)
+        self._end()
+
+    def _end(self) -> None:
         for broker in self.brokers:
             broker.kill()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def leader_of(self, topic: str, partition: int) -> Broker:
         """The broker that leads the partition now.
@@ -262,9 +273,19 @@ class Cluster:
 
     # What is on disk
 
+    def _lock_folder(self) -> None:
+        """Keep others out of the folder: they would write settings and logs over those of brokers that run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise KafkaError(f"a cluster runs in {self.folder} already: end it, or choose another folder") from None
+        self._lock = lock
+
     def _identity(self) -> str:
         """The cluster's id, from the folder or new; what cannot change is compared."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "cluster.json"
         now = {"brokers": len(self.brokers), "secure": self.secure}
         if file.exists():

@@ -123,13 +123,14 @@ def _say(cluster: Cluster) -> None:
 
 def _watch(cluster: Cluster, stop: threading.Event) -> None:
     """Wait for the end, and say so when a broker ends by itself; the others go on, as they would anywhere."""
+    from deploy.kafka.broker import said
+
     up = set(cluster.brokers)
     while not stop.wait(LOOK_S):
         for broker in sorted(up, key=lambda each: each.number):
             if broker.pid is None:
                 up.discard(broker)
-                _report(f"broker {broker.number} ended with {broker.exit_code}; its log {broker.log} ends:")
-                _report(broker.tail())
+                _report(f"broker {broker.number} ended with {broker.exit_code}; {said(broker.log)}")
                 _report("the others go on without it; the next start brings it back with its data")
         if not up:
             raise typer.Exit(fail("every broker has ended"))

@@ -9,7 +9,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.kafka.broker import TAIL, Broker
+from deploy.kafka.broker import Broker, said
 from deploy.kafka.jars import KafkaError
 from deploy.kafka.security import write_secret
 
@@ -68,10 +68,7 @@ def _run_tool(jvm: Jvm, broker: Broker, cluster_id: str, user: str | None) -> No
     finally:
         file.unlink()
     if code != 0:
-        raise KafkaError(
-            f"the storage of broker {broker.number} was not formatted ({code}); {log} ends:\n"
-            f"{log.read_text('utf-8', 'replace')[-TAIL:]}"
-        )
+        raise KafkaError(f"the storage of broker {broker.number} was not formatted ({code}); {said(log)}")
 
 
 def _quoted(argument: str) -> str:

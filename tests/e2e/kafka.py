@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 
+from deploy.kafka.broker import said
 from deploy.kafka.cluster import Cluster
 from deploy.kafka.jars import KafkaMissing
 from streams.security import librdkafka
@@ -34,7 +35,7 @@ def started(cluster: Cluster) -> Iterator[Cluster]:
     with cluster:
         yield cluster
         ended = [broker for broker in cluster.brokers if broker.pid is None]
-        assert not ended, "\n".join(f"broker {broker.number} ended:\n{broker.tail()}" for broker in ended)
+        assert not ended, "\n".join(f"{broker} ended with {broker.exit_code}: {said(broker.log)}" for broker in ended)
 
 
 def prefixes() -> dict[str, str]:

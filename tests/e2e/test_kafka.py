@@ -131,6 +131,25 @@ def test_a_broker_that_does_not_start_says_why(tmp_path):
     with pytest.raises(ClusterError, match=r"log\.retention\.hours"):
         wrong.start()
     assert wrong.brokers[0].pid is None
+    with cluster_or_skip(tmp_path / "disk", brokers=1) as cluster:
+        (broker,) = cluster.brokers
+        broker.stop()
+        (broker.log_dir / "meta.properties").unlink()
+        with pytest.raises(ClusterError, match=r"(?s)ended with 1.*meta\.properties") as error:
+            broker.start()
+        assert "\tat " not in str(error.value)
+
+
+def test_a_folder_in_use_is_left_alone(kafka):
+    before = [broker.log.stat().st_size for broker in kafka.brokers]
+    with pytest.raises(ClusterError, match=r"runs in .* already"):
+        Cluster(kafka.folder).start()
+    after = [broker.log.stat().st_size for broker in kafka.brokers]
+    assert all(now >= then > 0 for now, then in zip(after, before, strict=True)), "a log that is written was emptied"
+    assert all(broker.is_up() for broker in kafka.brokers)
+    other = Cluster(kafka.folder.with_name("beside"), brokers=1, first_port=kafka.brokers[0].port)
+    with pytest.raises(ClusterError, match=f"already listens on port {kafka.brokers[0].port}"):
+        other.start()
 
 
 def test_data_lies_where_it_was_told_to(tmp_path):
