@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system programs run up kafka test lint types unit bench eval chaos generate lock clean
+.PHONY: help setup system programs run up kafka test lint types unit bench eval chaos fuzz generate lock clean
 
 help: ## Show this help
 	@echo "Veristream: review of uploads and livestreams on Kafka"
@@ -67,6 +67,9 @@ eval: setup ## Quality of detection with counts: build/eval.json
 
 chaos: setup ## Faults against three Kafka brokers and their workers: build/chaos.json (ARGS="--only 5")
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+fuzz: setup ## Damaged and hostile media through the confined pool: build/fuzz.json (ARGS="--files 200 --seed 7")
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 generate: setup ## Write again what is made from the code: JSON Schemas, README tables
 	@$(BIN)/python -m schemas.generate

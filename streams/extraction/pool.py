@@ -233,6 +233,8 @@ class Pool:
         self._processes: set[Process] = set()
         #: A place for each process; None is one whose process could not be started again.
         self._free: asyncio.Queue[Process | None] = asyncio.Queue()
+        #: First come, first served: of a queue alone, whoever gives a process back could take it again at once.
+        self._line = asyncio.Lock()
         self._warm: asyncio.Task[None] | None = None
         self._renewing: set[asyncio.Task[None]] = set()
 
@@ -331,7 +333,8 @@ class Pool:
         while True:
             if self._closed:
                 raise RuntimeError("the pool is closed")
-            process = await self._free.get()
+            async with self._line:
+                process = await self._free.get()
             if self._closed:
                 self._free.put_nowait(None)  # for the next that waits
                 continue

@@ -44,6 +44,8 @@ def clip(
             stream.codec_context.thread_count = 1
             if video == "libx264":
                 stream.options = {"preset": "ultrafast"}
+            elif video == "libx265":
+                stream.options = {"preset": "ultrafast", "x265-params": "log-level=none"}
             elif video == "libvpx-vp9":
                 stream.options = {"deadline": "realtime", "cpu-used": "8"}
             packets += [(packet.dts * packet.time_base, packet) for packet in _pictures(stream, seconds, start_s)]

@@ -294,3 +294,27 @@ async def test_a_process_that_keeps_memory_is_replaced(
     finally:
         await pool.close()
     assert pool.ended == {"growth": 1}
+
+
+async def test_whoever_waits_for_a_process_is_served_before_those_who_come_later(
+    titled: Callable[[str], Path],
+) -> None:
+    pool = pool_of(1)
+    path = titled("")
+    ended: list[str] = []
+
+    async def again_and_again() -> None:
+        for number in range(6):
+            await pool.read(path)
+            ended.append(f"busy {number}")
+
+    async def once() -> None:
+        await pool.read(path)
+        ended.append("once")
+
+    try:
+        await pool.warm()
+        await asyncio.gather(again_and_again(), once())
+    finally:
+        await pool.close()
+    assert ended.index("once") <= 1
