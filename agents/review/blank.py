@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.signals import Signal
-from streams.extraction.detector import Detector, Findings, Frame, Source
+from streams.extraction.detector import Detector, Findings, Frame, Part, Source
 
 #: Mean brightness (0 to 255) under which a frame shows nothing: limited-range black is 16, coding noise adds a little.
 BLACK = 20.0
@@ -16,6 +16,8 @@ BLACK = 20.0
 BLACK_PEAK = 40.0
 #: RMS under which sound says nothing: -60 dB of full scale, below the noise floor of a phone's microphone.
 SILENT_RMS = 1e-3
+#: Samples of sound that are silent or not together: 32 ms, shorter than a syllable.
+WINDOW = 512
 
 
 class BlankDetector(Detector):
@@ -39,13 +41,28 @@ class BlankDetector(Detector):
             self._black += bool(brightness.mean() < BLACK and np.percentile(brightness, 99) < BLACK_PEAK)
 
     def hear(self, samples: NDArray[np.float32], at_s: float) -> None:
-        """Count silent samples, a stretch at a time."""
+        """Count silent samples, a window at a time."""
         self._samples += len(samples)
-        if len(samples) and float(np.sqrt(np.mean(np.square(samples)))) < SILENT_RMS:
-            self._silent += len(samples)
+        for begin in range(0, len(samples), WINDOW):
+            window = samples[begin : begin + WINDOW]
+            if float(np.sqrt(np.mean(np.square(window)))) < SILENT_RMS:
+                self._silent += len(window)
 
     def findings(self) -> Findings:
         """The share that is blank."""
-        black = self._black / self._frames if self._frames else 1.0
-        silent = self._silent / self._samples if self._samples else 1.0
-        return Findings((Signal(name="blank", detector=self.name, score=min(black, silent)),))
+        return _found({"frames": self._frames, "black": self._black, "samples": self._samples, "silent": self._silent})
+
+    @classmethod
+    def merge(cls, parts: Sequence[Part]) -> Findings:
+        """The share of the whole: stretches weigh as much as there is in them."""
+        tally = dict.fromkeys(("frames", "black", "samples", "silent"), 0.0)
+        for part in parts:
+            for name in tally:
+                tally[name] += part.findings.tally[name]
+        return _found(tally)
+
+
+def _found(tally: Mapping[str, float]) -> Findings:
+    black = tally["black"] / tally["frames"] if tally["frames"] else 1.0
+    silent = tally["silent"] / tally["samples"] if tally["samples"] else 1.0
+    return Findings((Signal(name="blank", detector=BlankDetector.name, score=min(black, silent)),), tally=tally)

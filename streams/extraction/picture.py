@@ -51,10 +51,12 @@ MOST_ASPECT = 4
 class Pace:
     """When a frame is sampled by its time alone."""
 
-    def __init__(self, every_s: float, key_frames: bool) -> None:
+    def __init__(self, every_s: float, key_frames: bool, from_s: float) -> None:
         self.every_s = every_s
         self._key_frames = key_frames
         self.sampled_s = self._grid_s = self._shown_s = float("-inf")
+        if every_s and from_s > 0:  # a stretch goes on with the steps of the one before
+            self._grid_s = (ceil(from_s / every_s) - 1) * every_s
 
     def due(self, at_s: float, key: bool) -> bool:
         """Whether this frame is sampled, the frames coming in the order in which they are shown."""

@@ -15,7 +15,7 @@ from streams.extraction.limits import ExtractFailure, Limits, Meter
 from streams.extraction.media import Openable, frames_of, grown, opened, packets, played
 from streams.extraction.panel import Panel, Shown
 from streams.extraction.picture import Easel, Pace, Track
-from streams.extraction.sound import Heard, Sound
+from streams.extraction.sound import RUN_IN_S, Heard, Sound
 
 __all__ = ["ExtractFailure", "Limits", "Reading", "read"]
 
@@ -159,7 +159,8 @@ class _Run:
         sounds = self._sounds(streams)
         from_s, until_s = self._between
         if from_s > 0 and container.format.name.startswith(_INDEXED):
-            container.seek(int((from_s + self._meter.start_s) * av.time_base), backward=True)
+            begin_s = max(0.0, from_s - RUN_IN_S) + self._meter.start_s
+            container.seek(int(begin_s * av.time_base), backward=True)
         behind = {stream.index for stream in streams}  # who has not got to the end of the stretch
         for packet in packets(container, streams):
             at_s = self._meter.packet(packet)
@@ -196,7 +197,7 @@ class _Run:
                     stream,
                     number,
                     self._meter.start_s,
-                    Pace(every_s, self._plan.key_frames),
+                    Pace(every_s, self._plan.key_frames, self._between[0]),
                     cheap=cheap,
                     between=self._between,
                 ),

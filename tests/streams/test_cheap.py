@@ -1,8 +1,9 @@
-"""What every item is looked at by is decoded for a part of what all of it would cost, and shows what all of it shows."""
+"""What every item is looked at by is decoded for a part of the cost of all of it, and shows what all of it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def gaps(times: Sequence[float], end_s: float) -> list[float]:
     edges = [*times, end_s]
-    return [later - earlier for earlier, later in zip(edges, edges[1:], strict=False)]
+    return [later - earlier for earlier, later in pairwise(edges)]
 
 
 CODECS = {
