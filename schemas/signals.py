@@ -10,7 +10,7 @@ from schemas.event import Event
 from schemas.message import Count, Id, Message, Pdq, Score, Seconds, Text, Trimmed, Utc
 from schemas.plan import Ran
 
-#: What `absent` says of a detector whose package or model is not on the machine, after its name: `NAME: Unavailable: …`.
+#: What `absent` says after the name of a detector whose package or model is not on the machine.
 UNAVAILABLE = "Unavailable"
 Quality = Annotated[int, msgspec.Meta(ge=0, le=100, description="PDQ's own measure of usable detail")]
 
