@@ -12,10 +12,10 @@ from schemas.event import Admitted, Media
 from schemas.message import encode
 from schemas.plan import Plan
 from schemas.signals import ExtractError, FrameHash, Signals
-from schemas.topics import ADMITTED, SIGNALS
+from schemas.topics import ADMITTED, HASHBANK, POLICIES, SIGNALS, Topic
 from streams.agent import Agent, Context, Incoming, Outgoing
 from streams.extraction.fetch import Fetcher
-from streams.extraction.plan import plan_for
+from streams.extraction.plan import closer, plan_for
 from streams.extraction.pool import Pool
 from streams.extraction.read import ExtractFailure, Reading
 from streams.extraction.reader import Reader
@@ -40,6 +40,8 @@ class Extraction(Agent):
     name = "extraction"
     inputs = (ADMITTED,)
     outputs = (SIGNALS,)
+    #: Its triggers look items up in the bank.
+    views: ClassVar[tuple[Topic, ...]] = (POLICIES, HASHBANK)
     slow = True
     #: Segments are answered within seconds; they never wait for an upload of an hour.
     lanes: ClassVar[tuple[str, ...]] = ("uploads", "segments")
@@ -55,6 +57,7 @@ class Extraction(Agent):
             "segment": asyncio.Semaphore(most),
             "upload": asyncio.Semaphore(most),
         }
+        self._triggers = [kind(context.views) for kind in installed("veristream.triggers", ()).values()]
         self._repeats: Repeats[Reading] = Repeats(KEPT_BYTES, _size)
 
     async def start(self) -> None:
@@ -117,8 +120,15 @@ class Extraction(Agent):
 
     async def _read(self, media: Media, plan: Plan, lane: Lane) -> Reading:
         assert self._fetcher and self._reader, "start comes before the first message"
+        kinds, policy = list(self._detectors.values()), self.context.policy
         async with self._fetcher.fetched(media) as path:
-            return await self._reader.read(path, plan, lane)
+            reading = await self._reader.read(path, plan, lane)
+            for trigger in self._triggers:
+                if not trigger.fires(reading, policy, self.context.clock()):
+                    continue
+                if again := closer(plan, trigger.why, policy, kinds):
+                    return await self._reader.read(path, again, lane)
+            return reading
 
     def lane(self, message: Incoming) -> str:
         """Uploads and segments, each in the order of their publisher."""

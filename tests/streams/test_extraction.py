@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -16,14 +17,15 @@ from trial_detectors import Moody
 
 from schemas.event import Admitted, Event, Media, Segment, Upload
 from schemas.message import decode, encode
-from schemas.plan import Plan, Ran
-from schemas.policy import default_policy
+from schemas.plan import Plan, Ran, Why
+from schemas.policy import Policy, default_policy
 from schemas.signals import FrameHash, MediaFacts, Signal, Signals, Utterance
 from schemas.topics import ADMITTED, POLICIES, SIGNALS
 from streams.agent import Incoming
 from streams.extraction.agent import FETCHED_PER_WORKER, MAX_HASHES, Extraction
 from streams.extraction.detector import Findings
 from streams.extraction.read import ExtractFailure, Reading
+from streams.extraction.trigger import Trigger
 from streams.metrics import Metrics
 from streams.settings import load
 from streams.views import View
@@ -105,6 +107,16 @@ class Pool:
         self.closed = True
 
 
+class Suspicious(Trigger):
+    """Fires when it is told to."""
+
+    why: ClassVar[Why] = "near_miss"
+    does: ClassVar[bool] = False
+
+    def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:
+        return self.does
+
+
 class Bench:
     """The agent between a fetcher and a pool that are made up."""
 
@@ -138,7 +150,8 @@ class Bench:
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
     monkeypatch.setattr("streams.extraction.agent.Fetcher", Fetcher)
     monkeypatch.setattr("streams.extraction.agent.Pool", Pool)
-    monkeypatch.setattr("streams.extraction.agent.installed", lambda *_: {"moody": Moody})
+    found = {"veristream.detectors": {"moody": Moody}, "veristream.triggers": {"title": Suspicious}}
+    monkeypatch.setattr("streams.extraction.agent.installed", lambda group, _: found[group])
 
     async def started(**settings: Any) -> Bench:
         bench = Bench(**settings)
@@ -268,6 +281,29 @@ async def test_what_is_looked_at_more_closely_is_read_again(bench: Callable[...,
     assert closer.ran.plan.why == ("publisher_new",)
 
 
+async def test_a_trigger_has_an_item_read_again_with_every_frame(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await bench()
+    monkeypatch.setattr(Suspicious, "does", True)
+    found = await one.signals(1)
+    assert [(plan.tier, plan.decode) for plan in one.pool.plans] == [(0, "cheap"), (1, "all")]
+    assert one.pool.plans[1].every_s == default_policy().extraction.dense_s
+    assert found.ran.plan == one.pool.plans[1]
+
+
+async def test_a_trigger_that_the_policy_does_not_name_changes_nothing(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await bench()
+    monkeypatch.setattr(Suspicious, "does", True)
+    policy = default_policy()
+    rules = msgspec.structs.replace(policy.extraction, escalate=("news",))
+    one.agent.context.views[POLICIES.name].rows["default"] = msgspec.structs.replace(policy, extraction=rules)
+    await one.signals(1)
+    assert len(one.pool.plans) == 1
+
+
 async def test_other_content_at_the_same_place_is_read_again(bench: Callable[..., Any]) -> None:
     one = await bench()
     await one.signals(1)
@@ -300,5 +336,5 @@ async def test_it_begins_and_ends_with_its_processes(bench: Callable[..., Any]) 
 
 
 async def test_to_stop_what_never_started_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.extraction.agent.installed", lambda *_: {"moody": Moody})
+    monkeypatch.setattr("streams.extraction.agent.installed", lambda *_: {})
     await Bench().agent.stop()

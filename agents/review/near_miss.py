@@ -1,0 +1,47 @@
+"""Near misses: an item of which a frame almost matches the hash bank is read again, with every frame decoded.
+
+Between two sampled frames of a banned clip that was edited lies often one that is closer to its original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+
+from agents.review.bank import HashBank
+from schemas.plan import Why
+from schemas.policy import Policy
+from schemas.topics import HASHBANK
+from streams.extraction.read import Reading
+from streams.extraction.trigger import Trigger
+from streams.views import View
+
+
+class NearMiss(Trigger):
+    """Fires where the closest frame lies just beyond the distance that counts as a match, and none within it."""
+
+    why: ClassVar[Why] = "near_miss"
+
+    def __init__(self, views: Mapping[str, View[Any]]) -> None:
+        super().__init__(views)
+        self._made_of = (-1, -1)
+        self._bank = HashBank([])
+
+    def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:
+        """Whether the item misses the bank by a little."""
+        review, bits = policy.review, policy.extraction.near_miss_bits
+        if not bits or not reading.frames:
+            return False
+        self._renew(review.hash_min_quality, now)
+        closest = self._bank.match(
+            reading.frames, max_distance=review.hash_max_distance + bits, min_quality=review.hash_min_quality
+        )
+        return bool(closest) and min(match.distance for match in closest) > review.hash_max_distance
+
+    def _renew(self, min_quality: int, now: datetime) -> None:
+        view = self.views[HASHBANK.name]
+        stale = self._bank.stale_at is not None and self._bank.stale_at <= now
+        if self._made_of != (view.version, min_quality) or stale:
+            self._bank = HashBank(view.rows.values(), min_quality=min_quality, now=now)
+            self._made_of = (view.version, min_quality)
