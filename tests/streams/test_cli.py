@@ -108,6 +108,8 @@ def test_every_command_explains_itself_and_its_options(
 def test_the_commands_of_the_plumbing_are_there() -> None:
     for path in ("worker", "tail", "doctor", "settings", "put", "topics create", "topics list", "topics check"):
         assert tuple(path.split()) in COMMANDS
+    for path in ("topics diff", "acls list", "acls create", "acls check"):
+        assert tuple(path.split()) in COMMANDS
     for path in ("policy lint", "policy put", "policy show"):
         assert tuple(path.split()) in COMMANDS
 
