@@ -48,7 +48,7 @@ class Cluster:
         brokers: how many, each a controller as well.
         first_port: of the first broker, the others follow; none: free ones.
         secure: TLS and SASL/SCRAM for clients, TLS with certificates between brokers, access lists that deny.
-        heap_mb: of each broker. 256 carries some thousand partitions.
+        heap_mb: of each broker.
         config: broker settings that differ from the ones here, as in server.properties.
         log_dirs: by broker number, where its data lies if not in the folder.
         jvm: the Java and the jars, if they are not the ones found.

@@ -105,7 +105,9 @@ def _maven(target: Path, expected: int, report: Report) -> None:
             "Maven is missing, which fetches Apache Kafka: install it (`make system`, or Debian: apt-get install maven)"
         )
     report(f"fetching Apache Kafka {VERSION} with Maven: {expected} jars, 46 MB")
-    command = [maven, "--batch-mode", "--file", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
+    # Strict, for what jars.sha256 does not hold: Maven's own plugins.
+    options = ["--batch-mode", "--strict-checksums", "--file", str(POM), f"-DoutputDirectory={target}"]
+    command = [maven, *options, "dependency:copy-dependencies"]
     said: list[str] = []
     copied = 0
     with subprocess.Popen(  # noqa: S603

@@ -37,7 +37,8 @@ def maven(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     """A program `mvn` that does this instead, `$target` being where the jars should go."""
     folder.mkdir()
     program = folder / "mvn"
-    program.write_text(f"#!/bin/sh\nfor last; do :; done\ntarget=${{last#-DoutputDirectory=}}\n{script}\n")
+    find = 'for word; do case "$word" in -DoutputDirectory=*) target=${word#*=};; esac; done'
+    program.write_text(f"#!/bin/sh\n{find}\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
 
