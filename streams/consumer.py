@@ -121,6 +121,7 @@ class Consumer:
         self._blind = False
         self._news = asyncio.Event()
         self._failed: BaseException | None = None
+        self._member_at = boot_clock()
         self._commit_task: asyncio.Task[None] | None = None
         self._committer: asyncio.Task[None] | None = None
 
@@ -358,6 +359,17 @@ class Consumer:
             return None
         state = assignment.state_value(part)
         return state.position if state.has_valid_position else None
+
+    def adrift_s(self) -> float:
+        """For how long it has been no member though the group's coordinator is known; asked once a second.
+
+        Joining takes a minute at most, the time-outs of the other members included.
+        """
+        consumer = self._consumer
+        known = consumer and consumer._coordinator and consumer._coordinator.coordinator_id is not None
+        if not known or (self.assigned is not None and self.fresh):
+            self._member_at = boot_clock()
+        return boot_clock() - self._member_at
 
     def dead(self) -> str | None:
         """Which of its tasks has ended that never should, if one has; nothing would start it again."""

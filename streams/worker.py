@@ -148,6 +148,8 @@ class Worker:
         delivery, progress = attached.delivery, self._progress[name]
         if reason := delivery.consumer.dead():
             end_hard(EXIT_DEFECT, f"consumer of {name}: {reason}")
+        if (adrift_s := delivery.consumer.adrift_s()) > STALL_LIMIT_S:
+            end_hard(EXIT_STALLED, f"consumer of {name} has not got into its group for {adrift_s:.0f} s")
         if delivery.consumer.assigned is None:
             return
         progress.read(delivery.consumer.places(), queued=delivery.queued, excused=delivery.excused)

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError, GroupAuthorizationFailedError, NodeNotReadyError
 
-from streams.consumer import MAX_OPEN, Consumer
+from streams.consumer import MAX_OPEN, Consumer, _Listener
 from streams.settings import load
 
 ONE, TWO = TopicPartition("uploads", 1), TopicPartition("uploads", 2)
@@ -337,3 +337,55 @@ async def test_places_say_where_a_restart_would_go_on(consumer: Consumer, broker
     await consumer._commit()
     assert consumer.places()[ONE].begun == 12
     assert consumer.places()[TWO].served is False
+
+
+# Whoever watches.
+
+
+async def test_a_member_that_does_not_get_into_its_group_is_adrift(consumer: Consumer, broker: Broker) -> None:
+    broker.coordinator_id = 1  # type: ignore[attr-defined]
+    broker.now += 100
+    assert consumer.adrift_s() == 100, "its heartbeats are not answered"
+    await consumer._heartbeat()
+    assert consumer.adrift_s() == 0
+    await consumer.revoked()
+    broker.now += 50
+    assert consumer.adrift_s() == 50
+    broker.coordinator_id = None  # type: ignore[attr-defined]
+    assert consumer.adrift_s() == 0, "there is no broker that would take it"
+    broker.coordinator_id = 1  # type: ignore[attr-defined]
+    broker.now += 20
+    assert consumer.adrift_s() == 20, "the time begins anew when there is"
+
+
+@pytest.mark.parametrize("which", ["_coordination_task", "_fetch_task", "_committer"])
+async def test_a_task_that_ended_is_found(consumer: Consumer, broker: Broker, which: str) -> None:
+    async def end() -> None:
+        raise RuntimeError("a defect")
+
+    ended, running = asyncio.create_task(end()), asyncio.create_task(asyncio.Event().wait())
+    await asyncio.wait({ended})
+    broker._closed = False  # type: ignore[attr-defined]
+    broker._coordination_task = running  # type: ignore[attr-defined]
+    broker._fetcher = SimpleNamespace(_fetch_task=running)  # type: ignore[attr-defined]
+    consumer._committer = running  # type: ignore[assignment]
+    assert consumer.dead() is None
+    if which == "_committer":
+        consumer._committer = ended
+    else:
+        setattr(broker if which == "_coordination_task" else broker._fetcher, which, ended)  # type: ignore[attr-defined]
+    assert "a defect" in (consumer.dead() or "")
+    running.cancel()
+
+
+async def test_an_assignment_that_cannot_be_taken_is_no_quiet_end(consumer: Consumer, broker: Broker) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    consumer._rewind = {ONE: 1}
+    broker.seek = fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError):
+        await _Listener(consumer).on_partitions_assigned([ONE])  # aiokafka logs it, and goes on
+    assert "a defect" in (consumer.dead() or "")
+    with pytest.raises(RuntimeError):
+        await take(consumer)

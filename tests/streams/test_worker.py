@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -423,6 +424,74 @@ async def test_a_defect_ends_the_process(
     assert {repr(RuntimeError("a defect")), repr(RuntimeError("cannot apply"))} == {
         why.partition(": ")[2] for _, why in ended if "crashed" not in why
     }
+
+
+class Watched:
+    """A worker that watches an agent of which everything is made up."""
+
+    def __init__(self) -> None:
+        self.worker = Worker(load(agents="identity", http_port=0))
+        self.consumer = SimpleNamespace(
+            dead=lambda: None, adrift_s=lambda: 0.0, assigned=frozenset({1}), fresh=True, places=dict
+        )
+        self.agent = SimpleNamespace(slow=False)
+        self.progress = SimpleNamespace(
+            stalled_s=0.0, commit_age_s=0.0, lag=7, read=lambda *_, **how: self.readings.append(how)
+        )
+        self.readings: list[dict[str, Any]] = []
+        delivery = SimpleNamespace(consumer=self.consumer, queued=0, excused=False, agent=self.agent)
+        self.attached: Any = SimpleNamespace(app=SimpleNamespace(crashed=False), delivery=delivery)
+        self.worker._attached = {"echo": self.attached}
+        self.worker._progress = {"echo": self.progress}  # type: ignore[dict-item]
+        self.worker._views._loaded.set()
+
+    def look(self) -> None:
+        self.worker._look_at("echo", self.attached)
+
+
+def test_a_loop_that_stands_still_ends_the_process_and_a_slow_one_has_its_time(ended: list[tuple[int, str]]) -> None:
+    watched = Watched()
+    watched.progress.stalled_s = 299.0
+    watched.look()
+    assert ended == []
+    watched.progress.stalled_s = 301.0
+    watched.agent.slow = True
+    watched.look()
+    assert ended == []
+    watched.agent.slow = False
+    watched.look()
+    assert ended == [(EXIT_STALLED, "echo stands still: no commit for 301 s, 7 wait")]
+
+
+def test_a_consumer_that_has_died_ends_the_process(ended: list[tuple[int, str]]) -> None:
+    watched = Watched()
+    watched.consumer.dead = lambda: "fetching has ended: RuntimeError('a defect')"
+    watched.look()
+    assert ended == [(EXIT_DEFECT, "consumer of echo: fetching has ended: RuntimeError('a defect')")]
+
+
+def test_a_member_that_does_not_get_into_its_group_ends_the_process(ended: list[tuple[int, str]]) -> None:
+    watched = Watched()
+    watched.consumer.adrift_s = lambda: 301.0
+    watched.look()
+    assert ended == [(EXIT_STALLED, "consumer of echo has not got into its group for 301 s")]
+
+
+def test_it_is_not_ready_while_the_group_does_not_answer_or_nothing_is_committed() -> None:
+    watched = Watched()
+    assert watched.worker.problems() == []
+    watched.progress.commit_age_s = 61.0
+    assert watched.worker.problems() == ["echo: no commit for 61 s while 7 wait"]
+    watched.consumer.fresh = False
+    assert watched.worker.problems() == ["echo: the group does not answer its heartbeats"]
+    watched.consumer.assigned = None
+    assert watched.worker.problems() == ["echo: no partitions assigned"]
+
+
+def test_a_member_without_partitions_is_ready() -> None:
+    watched = Watched()
+    watched.consumer.assigned = frozenset()
+    assert watched.worker.problems() == []
 
 
 def test_to_end_hard_is_to_run_nothing_more(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
