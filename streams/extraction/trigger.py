@@ -7,13 +7,14 @@ the entry point group `veristream.triggers`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
 
 from schemas.plan import Why
-from schemas.signals import FrameHash
-from schemas.topics import Topic
-from streams.agent import Context
+from schemas.policy import Policy
+from streams.extraction.read import Reading
+from streams.views import View
 
 
 class Trigger(abc.ABC):
@@ -21,12 +22,11 @@ class Trigger(abc.ABC):
 
     #: What it stands for in the policy's list of reasons to look closer.
     why: ClassVar[Why]
-    #: Compacted topics that it looks things up in.
-    views: ClassVar[tuple[Topic, ...]] = ()
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    def __init__(self, views: Mapping[str, View[Any]]) -> None:
+        """`views`: those of the extraction agent."""
+        self.views = views
 
     @abc.abstractmethod
-    def pulls(self, frames: Sequence[FrameHash]) -> bool:
-        """Whether these hashes ask for it. Called in a thread beside the worker's, for one item at a time."""
+    def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:
+        """Whether this reading gives reason for a closer one."""
