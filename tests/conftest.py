@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import defaultdict
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
                 pytest.skip(f"{program} is missing: make system")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Which tests were skipped, by missing program, else by reason: last, where everybody looks."""
-    skipped = terminalreporter.stats.get("skipped", [])
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Which tests were skipped, by missing program, else by reason: below all else, where everybody looks."""
+    yield
+    terminalreporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = terminalreporter.stats.get("skipped", []) if terminalreporter else []
     if not skipped:
         return
     missing = {program: package for program, package in programs().items() if shutil.which(program) is None}

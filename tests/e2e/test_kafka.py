@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -243,23 +242,28 @@ def test_up_as_a_command_answers_clients_says_how_to_reach_it_and_ends_on_ctrl_c
         str(tmp_path),
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VERISTREAM_")}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as running:
+    log = tmp_path / "said"
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True
+        ) as running,
+    ):
         try:
             assert running.stdout is not None
             lines = [running.stdout.readline().strip() for _ in range(2)]
+            assert all(lines), log.read_text()
             told = dict(line.removeprefix("export ").split("=", 1) for line in lines)
             assert told == {"VERISTREAM_BROKER": ports.address, "VERISTREAM_REPLICATION": "1"}
-            assert urlsplit(f"//{told['VERISTREAM_BROKER']}").hostname == "127.0.0.1"
             create({"broker": told["VERISTREAM_BROKER"]}, "up", replicas=1)
             assert produce({"broker": told["VERISTREAM_BROKER"]}, "up", "x") == ["x"]
         finally:
-            os.kill(running.pid, signal.SIGINT)
-            said = running.communicate(timeout=60)[1]
-        assert running.returncode == 0, said
-    assert not ports.brokers[0].is_up()
-    assert "ready" in said and str(tmp_path) in said
+            if running.poll() is None:
+                running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0, log.read_text()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", ports.brokers[0].port)) != 0, "the broker outlived its command"
+    assert "ready" in log.read_text() and str(tmp_path) in log.read_text()
 
 
 def test_brokers_die_with_the_process_that_started_them(tmp_path):
