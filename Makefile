@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system programs run up kafka test lint types unit bench eval chaos fuzz generate lock clean
+.PHONY: help setup system programs run up kafka test lint types unit bench scale eval chaos fuzz generate lock clean
 
 help: ## Show this help
 	@echo "Veristream: review of uploads and livestreams on Kafka"
@@ -62,6 +62,9 @@ unit: setup ## pytest (ARGS="-k name" for a part)
 
 bench: setup ## Speed against the plain libraries: build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+scale: setup ## What 10^8 uploads and 10^5 livestreams a day ask for, and their queues simulated (ARGS=--help)
+	@$(BIN)/python -m deploy.scale.simulate $(ARGS)
 
 eval: setup ## Quality of detection with counts: build/eval.json
 	@$(BIN)/python -m tests.evaluation $(ARGS)
