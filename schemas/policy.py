@@ -100,7 +100,7 @@ class IdentityPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=T
 
 
 class Term(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """A word or phrase that titles, descriptions and tags are searched for."""
+    """A word or phrase that titles, descriptions, tags, captions and speech are searched for."""
 
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     category: Annotated[str, msgspec.Meta(max_length=64)]
@@ -152,6 +152,28 @@ class RumorPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True
     fake_news: Literal["review", "takedown"] = "takedown"
 
 
+class MediaTextPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Words that were read in the picture or heard in the sound. Models misread and mishear, so by default they make a
+    person look and remove nothing."""
+
+    at_most: Annotated[
+        Literal["nothing", "review", "takedown"],
+        msgspec.Meta(
+            description="the severest that may come of a term or rumour that only captions or speech hold; nothing: "
+            "they are not searched"
+        ),
+    ] = "review"
+    captions_from: Annotated[Score, msgspec.Meta(description="captions read less surely are not searched")] = 0.75
+    speech_from: Annotated[Score, msgspec.Meta(description="speech heard less surely is not searched")] = 0.5
+    on_absent: Annotated[
+        dict[Id, Literal["ignore", "review"]],
+        msgspec.Meta(
+            description="detector → what its absence means where it is not installed; one not named: review. One that "
+            "fails at an item always asks a person"
+        ),
+    ] = msgspec.field(default_factory=lambda: {"captions": "ignore", "speech": "ignore", "voice": "ignore"})
+
+
 class DetectorRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """When one detector looks, and how often."""
 
@@ -189,7 +211,12 @@ class ExtractionPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields
     ] = 30.0
     detectors: Annotated[
         dict[Id, DetectorRule], msgspec.Meta(description="detector → when it looks; one not named: as it says itself")
-    ] = msgspec.field(default_factory=lambda: {"nudity": DetectorRule(run="always", every_s=2.0)})
+    ] = msgspec.field(
+        default_factory=lambda: {
+            "nudity": DetectorRule(run="always", every_s=2.0),
+            "captions": DetectorRule(run="always", every_s=2.0),
+        }
+    )
 
 
 class VerdictPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -314,6 +341,7 @@ class Policy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     review: ReviewPolicy = ReviewPolicy()
     synthetic: SyntheticPolicy = SyntheticPolicy()
     rumor: RumorPolicy = RumorPolicy()
+    media_text: MediaTextPolicy = MediaTextPolicy()
     extraction: ExtractionPolicy = ExtractionPolicy()
     verdict: VerdictPolicy = VerdictPolicy()
     sanctions: SanctionsPolicy = SanctionsPolicy()

@@ -94,7 +94,7 @@ _CODES = (
     ReasonCode("REVIEW-HASH", "review", "AVP-9", "Frames or file match banned media of the hash bank.",
                "None: the content was banned before. A wrong entry is taken out of the bank."),
     ReasonCode("REVIEW-NUDITY", "review", "AVP-9", "A model finds nudity.", "A person decides."),
-    ReasonCode("REVIEW-TERM", "review", "AVP-9", "Title, description or tags hold a listed term.",
+    ReasonCode("REVIEW-TERM", "review", "AVP-9", "A text of the item, written, shown or spoken, holds a listed term.",
                "A person decides, or the publisher changes the text."),
     ReasonCode("REVIEW-BLANK", "review", "AVP-7", "Picture is black and sound silent: there is nothing to review.",
                "A person decides."),

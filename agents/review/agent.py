@@ -10,6 +10,7 @@ from agents.judging import JudgingAgent
 from agents.review.bank import HashBank
 from agents.review.judge import Matched, judge
 from agents.review.terms import TermList
+from agents.text import passages
 from schemas.policy import Policy
 from schemas.signals import Signals
 from schemas.topics import HASHBANK, POLICIES, SIGNALS, Topic
@@ -41,7 +42,7 @@ class Review(JudgingAgent):
                 min_quality=policy.review.hash_min_quality,
             ),
             self._bank.files.get(signals.event.media.sha256),
-            self._terms.match(signals.event),
+            self._terms.match(signals.event, passages(signals, policy.media_text)),
         )
         yield from self.decided(judge(signals, matched, policy, now), policy)
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 from agents.judging import JudgingAgent
 from agents.rumor.judge import judge, refuted
 from agents.rumor.match import RumorList, RumorMatch
+from agents.text import passages
 from schemas.decision import Decision, stable_id
 from schemas.orders import Refutation
 from schemas.signals import Signals
@@ -36,7 +37,7 @@ class Rumor(JudgingAgent):
         stale = self._rumors.stale_at is not None and self._rumors.stale_at <= now
         if self._made_of != view.version or stale:
             self._rumors, self._made_of = RumorList(view.rows.values(), now), view.version
-        matches = self._rumors.match(signals.event, policy.rumor.match)
+        matches = self._rumors.match(signals.event, policy.rumor.match, passages(signals, policy.media_text))
         decision = judge(signals, matches, policy, now)
         yield from self.decided(decision, policy)
         for match in refuted(matches):

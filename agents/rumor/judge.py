@@ -8,13 +8,13 @@ from datetime import datetime
 from agents.decide import Finding, decide, ground, label, remove, review
 from agents.rumor.match import RumorMatch
 from schemas.decision import Decision
-from schemas.policy import Policy, RumorPolicy
+from schemas.policy import MediaTextPolicy, Policy, RumorPolicy
 from schemas.signals import Evidence, Signals
 
 
 def judge(signals: Signals, matches: Sequence[RumorMatch], policy: Policy, now: datetime) -> Decision:
     """Does it repeat a rumour, or carry news made with generated media?"""
-    findings = [*_rumors(matches, policy.rumor), *_fake_news(signals, policy.rumor)]
+    findings = [*_rumors(matches, policy.rumor, policy.media_text), *_fake_news(signals, policy.rumor)]
     return decide("rumor", signals.event, policy, findings, now)
 
 
@@ -23,17 +23,25 @@ def refuted(matches: Sequence[RumorMatch]) -> list[RumorMatch]:
     return [match for match in matches if match.rumor.status == "refuted"]
 
 
-def _rumors(matches: Sequence[RumorMatch], policy: RumorPolicy) -> Iterator[Finding]:
+def _rumors(matches: Sequence[RumorMatch], policy: RumorPolicy, media: MediaTextPolicy) -> Iterator[Finding]:
     for match in matches:
         if match.rumor.status == "true":
             continue
         code = "RUMOR-REFUTED" if match.rumor.status == "refuted" else "RUMOR-SUSPECTED"
-        evidence = [Evidence(entry=match.rumor.rumor_id, text=f"{match.field} repeats: {match.claim}")]
+        place = match.place
+        evidence = [
+            Evidence(
+                at_s=place.at_s if place else None,
+                until_s=place.until_s if place else None,
+                entry=match.rumor.rumor_id,
+                text=f"{match.field} repeats: {match.claim}",
+            )
+        ]
         reason = ground(code, score=match.score, threshold=policy.match, evidence=evidence)
         action = policy.on_refuted if match.rumor.status == "refuted" else policy.on_suspected
-        if action == "takedown":
+        if action == "takedown" and (place is None or media.at_most == "takedown"):
             yield remove(reason)
-        elif action == "review":
+        elif action in ("review", "takedown"):
             yield review(reason)
         elif action == "label":
             yield label(reason, 0, policy.notice)
