@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import av
 import av.logging
 
+from streams.extraction.codecs import DECODERS
 from streams.extraction.limits import ExtractFailure
 
 #: Containers of ingest tiers, by FFmpeg's names. What is not here (playlists, scripts, images, raw streams) is not
@@ -48,12 +49,26 @@ def opened(source: Openable) -> Iterator[Any]:
                 file,
                 mode="r",
                 metadata_errors="surrogateescape",  # one bad tag must not cost the whole item
-                options={"format_whitelist": FORMATS, "protocol_whitelist": PROTOCOLS},
+                options={
+                    "format_whitelist": FORMATS,
+                    "protocol_whitelist": PROTOCOLS,
+                    "codec_whitelist": ",".join(sorted(DECODERS)),  # of those that probing tries
+                },
             )
         except (av.FFmpegError, ValueError) as error:
             raise _not_opened(source, error) from error
         with container:
+            _check_codecs(container)
             yield container
+
+
+def _check_codecs(container: Any) -> None:
+    for stream in played([*container.streams.video, *container.streams.audio]):
+        context = stream.codec_context
+        if context is not None and context.codec.name not in DECODERS:
+            raise ExtractFailure(
+                "EXTRACT-FORMAT", f"the codec of its {stream.type} ({context.codec.name}) is not read here"
+            )
 
 
 def _not_opened(source: Openable, error: Exception) -> ExtractFailure:

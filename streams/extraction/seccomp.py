@@ -129,5 +129,5 @@ def restrict(libc: ctypes.CDLL) -> None:
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
     whole = _Program(len(steps), ctypes.addressof(code))
     if answer := libc.syscall(machine.seccomp, _SET_MODE_FILTER, _TSYNC, ctypes.byref(whole)):
-        # Above 0: the thread that could not be brought under it.
-        raise OSError(ctypes.get_errno() if answer < 0 else errno.ESRCH, "the kernel refuses the filter")
+        reason = ctypes.get_errno() if answer < 0 else errno.ESRCH  # above 0: a thread that has another filter
+        raise OSError(reason, f"the kernel refuses the filter ({os.strerror(reason)})")

@@ -27,8 +27,6 @@ ANSWERS = {"EXTRACT-FORMAT", "EXTRACT-BROKEN", "EXTRACT-LIMIT", "EXTRACT-TIMEOUT
 TIMEOUT_S = 20.0
 #: A process needs about 900 MB of addresses before its first item.
 MEMORY_MB = 3072
-#: Growth is measured from this many items on: by then every decoder has been used.
-SETTLED = 100
 #: A pool process may have grown by so many bytes from then on; a leak of 64 kB a file would be twice as much.
 MOST_GROWTH = 64 << 20
 
@@ -120,8 +118,7 @@ async def run(
             extract_memory_mb=MEMORY_MB,
             confinement=confinement,
         )
-        pool = WatchedPool(settings, list(kinds))
-        pool.folder = folder / "traces"
+        pool = WatchedPool(settings, list(kinds), folder / "traces")
         routine, pools.ITEMS_PER_PROCESS = pools.ITEMS_PER_PROCESS, 1 << 30  # a leak must show, not be thrown away
         begun = monotonic()
         try:
@@ -135,6 +132,7 @@ async def run(
         found.seconds = monotonic() - begun
         found.blind = pool.blind
         found.lost = pool.ended["crash"]
+        found.growth = pool.growth
         for call in pool.calls():
             (found.opened if call.done else found.refused).append(call.line)
     return found
@@ -148,8 +146,6 @@ async def _send(
     progress: Callable[[Campaign], None],
     keep: Path | None,
 ) -> None:
-    settled: dict[int, int] = {}
-
     async def worker(number: int) -> None:
         path = folder / f"{number}.item"
         for name, data in items:
@@ -170,10 +166,6 @@ async def _send(
                 if keep:
                     keep.mkdir(parents=True, exist_ok=True)
                     (keep / f"{name.replace(' ', '-').replace('/', '')}.bin").write_bytes(data)
-            for process in tuple(pool._processes):
-                if process.items >= SETTLED:
-                    size = process.memory()
-                    found.growth = max(found.growth, size - settled.setdefault(process.pid, size))
             progress(found)
 
     # One more than processes, so that none waits for the next file to be made.

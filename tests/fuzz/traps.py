@@ -225,16 +225,17 @@ def _numbers(seeds: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     yield "twenty thousand edits", edited(mp4, b"elst", lambda _: thousands)
     offsets = box(b"ctts", struct.pack(">IIIi", 1 << 24, 1, 1_000_000, -(2**31)))
     yield "negative composition times", edited(mp4, b"stbl", lambda body: body + offsets)
-    yield (
-        "avi of no rate",
-        avi.replace(b"strh", b"strh", 1)[: avi.index(b"strh") + 28] + b"\0" * 8 + avi[avi.index(b"strh") + 36 :],
-    )
-    yield "avi of all rates", avi[: avi.index(b"strh") + 28] + most * 2 + avi[avi.index(b"strh") + 36 :]
+    rate = avi.index(b"strh") + 28
+    yield "avi of no rate", avi[:rate] + b"\0" * 8 + avi[rate + 8 :]
+    yield "avi of all rates", avi[:rate] + most * 2 + avi[rate + 8 :]
+    for code in (b"cvid", b"IV50", b"TSCC", b"8BPS"):
+        yield f"avi of the forgotten codec {code.decode()}", avi.replace(b"FMP4", code)
     at = wav.index(b"fmt ") + 8
     for name, fields in {
         "no channels": (1, 0, 8000, 16000, 0, 16), "65,535 channels": (1, 65535, 8000, 0xFFFFFFFF, 65535, 16),
         "no rate": (1, 2, 0, 0, 4, 16), "all rate": (1, 1, 0xFFFFFFFF, 0xFFFFFFFF, 2, 16),
-        "no bits": (1, 2, 8000, 32000, 4, 0), "1 Hz": (1, 1, 1, 2, 2, 16), "another codec": (0x161, 2, 8000, 32000, 4, 16),
+        "no bits": (1, 2, 8000, 32000, 4, 0), "1 Hz": (1, 1, 1, 2, 2, 16),
+        "another codec": (0x161, 2, 8000, 32000, 4, 16),
     }.items():  # fmt: skip
         yield f"wav of {name}", wav[:at] + struct.pack("<HHIIHH", *fields) + wav[at + 16 :]
     yield "wav longer than it is", wav[: wav.index(b"data") + 4] + most + wav[wav.index(b"data") + 8 :]

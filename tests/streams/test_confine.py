@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -146,6 +148,46 @@ def test_each_layer_holds_by_itself(layer: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert {name for name, end in ast.literal_eval(done.stdout).items() if end == "done"} == set()
+
+
+#: System calls (x86-64) that a container's own filter refuses → how far confinement then goes, and what it lacks.
+CONTAINERS = {
+    "docker": ((272, 430), "full", {"namespaces"}),
+    "docker before 23.0": ((272, 430, 444), "partial", {"namespaces", "landlock"}),
+    "a sandbox that allows nothing of it": ((272, 430, 444, 317), "partial", {"namespaces", "landlock", "seccomp"}),
+}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of the calls are those of x86-64")
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_in_a_container_it_goes_as_far_as_it_may_and_says_so(container: str) -> None:
+    refused, level, missing = CONTAINERS[container]
+    script = f"""
+        import ctypes, json, os, struct
+        from streams.extraction import seccomp
+        from streams.extraction.confine import Jail
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(38, 1, 0, 0, 0)
+        steps = [(0x20, 0, 0, 0)]
+        for number in {refused}:
+            steps += [(0x15, 0, 1, number), (6, 0, 0, 0x50001)]
+        steps.append((6, 0, 0, 0x7FFF0000))
+        code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+        whole = seccomp._Program(len(steps), ctypes.addressof(code))
+        assert libc.syscall(317, 1, 0, ctypes.byref(whole)) == 0
+        found = Jail(4096, "best").close()
+        print(json.dumps([found.level, found.missing]), flush=True)
+        os._exit(0)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    reached, lacks = json.loads(done.stdout)
+    assert (reached, set(lacks)) == (level, missing)
+    assert all("Operation not permitted" in why for why in lacks.values())
 
 
 def test_the_level_is_full_with_system_calls_filtered_and_files_out_of_reach() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -318,3 +319,10 @@ async def test_whoever_waits_for_a_process_is_served_before_those_who_come_later
     finally:
         await pool.close()
     assert ended.index("once") <= 1
+
+
+async def test_an_item_has_so_much_processor_time_and_no_more(pool: Pool, titled: Callable[[str], Path]) -> None:
+    process = process_of(await pool.read(titled("")))
+    soft, hard = resource.prlimit(process, resource.RLIMIT_CPU)
+    assert TIMEOUT_S < soft < 60
+    assert hard == resource.RLIM_INFINITY
