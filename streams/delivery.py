@@ -177,6 +177,8 @@ class Delivery:
                 if monotonic() - self._turned > TURN_S:
                     await self._yield()
         await self.producer.flush()
+        if batch.epoch != self.consumer.epoch:
+            raise Fenced  # it lies at the broker, but whoever has the partitions now commits
         for part, records in batch.records.items():
             self.consumer.offsets.finish(part, records[0].offset, records[-1].offset + 1)
             self._count(part, len(records))

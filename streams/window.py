@@ -192,6 +192,8 @@ class Window(Delivery):
         if not sent:
             return
         await self.producer.flush()
+        if self._epoch != self.consumer.epoch:
+            raise Fenced  # they lie at the broker, but whoever has the partitions now commits
         self._advanced = monotonic()
         self._seconds.observe(self._advanced - begun)
         for flight in sent:

@@ -117,3 +117,30 @@ async def test_a_loop_is_excused_while_the_broker_owes_it_an_acknowledgement(
     rig.broker.release()
     await rig.log.has("acked", 0)
     assert not rig.delivery.excused
+
+
+class CountingSlowly(Counting):
+    """The same, as a slow agent."""
+
+    slow = True
+
+
+@pytest.mark.parametrize("kind", [Counting, CountingSlowly])
+async def test_what_is_acknowledged_as_the_partitions_go_is_not_committed_here(
+    rig_of: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch, kind: type[Counting]
+) -> None:
+    rig = rig_of(kind)
+    plain = rig.delivery.producer.flush
+
+    async def flush() -> None:
+        await plain()
+        if rig.broker.lies and rig.group.epoch == 1:  # the last acknowledgement and the next assignment came together
+            rig.group.revoke()
+            rig.group.assign(3)
+
+    monkeypatch.setattr(rig.delivery.producer, "flush", flush)
+    rig.upload()
+    rig.start()
+    await rig.log.has("acked", 0)
+    assert rig.log.of("acknowledged") == ["event-0", "event-0"], "it came again"
+    assert rig.fatal == []
