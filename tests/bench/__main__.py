@@ -11,6 +11,8 @@ Suite(
         "embedded": "tests.bench.events:embedded",
         "load": "tests.bench.load:measure",
         "extraction": "tests.bench.extraction:measure",
+        "extraction.memory": "tests.bench.extraction:memory",
+        "extraction.side_by_side": "tests.bench.extraction:side_by_side",
         "pipeline": "tests.bench.pipeline:measure",
         "livestreams": "tests.bench.livestreams:measure",
         "review": "tests.bench.judging:review",

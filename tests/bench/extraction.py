@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,13 +15,28 @@ from statistics import median
 from typing import NamedTuple
 
 import av
+import numpy as np
 
+from schemas.plan import Plan
 from streams.extraction.detector import Detector, Findings, Source
+from streams.extraction.pool import Pool
 from streams.extraction.read import Limits, Reading, read
+from streams.extraction.stretches import merged
 from streams.registered import installed
-from streams.settings import Settings
-from tests.bench.clips import CLIPS, clip
-from tests.bench.report import Row
+from streams.settings import load
+from tests.bench.clips import CLIPS, clip, longer
+from tests.bench.report import BUILD, Row
+from tests.evaluation.recall import tier0
+
+#: Detectors of tier 0 that ship and need no model, and those that read text in the picture besides.
+CHEAP = ("pdq", "blank", "stretches", "container")
+CAPTIONS = "captions"
+#: Lengths of media whose memory is compared, in minutes.
+SHORT_MIN, LONG_MIN = 5, 120
+#: A stretch of a long item, as the reader takes it.
+STRETCH_S = 60.0
+#: Seconds of a livestream segment.
+SEGMENT_S = 2.0
 
 
 class Idle(Detector):
@@ -42,25 +63,40 @@ class Cost(NamedTuple):
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Each clip read with the idle detector, the first also with those installed, in turn with the bare decode."""
-    settings = Settings()
+    """Each clip by the plan that every item gets, the first also with detectors, against the bare decode."""
+    settings = load()
     limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
-    detectors = [kind() for kind in installed("veristream.detectors", ()).values()]
+    every = {name: kind() for name, kind in installed("veristream.detectors", ()).items() if not kind.problems()}
+    plan = tier0([type(detector) for detector in every.values()])
+    cheap = [every[name] for name in CHEAP]
+    plain = [*cheap, every["nudity"]]
     for kind in CLIPS[:1] if quick else CLIPS:
         path = clip(kind)
-        name = f"extraction.tier0.vs_full_decode.{kind.name}"
         sides: dict[str, Callable[[], object]] = {
             "bare": lambda path=path: _decode(path),
-            "idle": lambda path=path: _read(path, [Idle()], limits),
+            "idle": lambda path=path: _read(path, [Idle()], limits, plan),
         }
         if kind is CLIPS[0]:
-            sides["detectors"] = lambda path=path: _read(path, detectors, limits)
-        costs = _in_turn(sides, 2 if quick else 5 if kind is CLIPS[0] else 3)
-        minutes = _read(path, [Idle()], limits).media.duration_s / 60
-        for side, suffix in (("idle", ""), ("detectors", ".with_detectors")):
+            sides |= {
+                "whole": lambda path=path: _read(path, [Idle()], limits, None),
+                "tier0": lambda path=path: _read(path, cheap, limits, plan),
+                "plain": lambda path=path: _read(path, plain, limits, plan),
+            }
+            if CAPTIONS in every:
+                sides["captions"] = lambda path=path: _read(path, [*plain, every[CAPTIONS]], limits, plan)
+        costs = _in_turn(sides, 2 if quick else 5)
+        minutes = _read(path, [Idle()], limits, plan).media.duration_s / 60
+        names = {
+            "idle": f"extraction.tier0.vs_full_decode.{kind.name}",
+            "whole": f"extraction.whole.vs_full_decode.{kind.name}",
+            "tier0": f"extraction.tier0.vs_full_decode.{kind.name}.with_detectors",
+            "plain": f"extraction.tier01.vs_full_decode.{kind.name}.plain",
+            "captions": f"extraction.tier01.vs_full_decode.{kind.name}.captions",
+        }
+        for side, name in names.items():
             if side in costs:
-                yield _row(name + suffix, costs, side, "cpu_s", minutes)
-                yield _row(f"{name}{suffix}.wall", costs, side, "wall_s", minutes)
+                yield _row(name, costs, side, "cpu_s", minutes)
+        yield _row(f"{names['idle']}.wall", costs, "idle", "wall_s", minutes)
 
 
 def _row(name: str, costs: dict[str, list[Cost]], side: str, what: str, minutes: float) -> Row:
@@ -85,8 +121,8 @@ def _in_turn(sides: dict[str, Callable[[], object]], runs: int) -> dict[str, lis
     return costs
 
 
-def _read(path: Path, detectors: Sequence[Detector], limits: Limits) -> Reading:
-    reading = read(path, detectors, limits)
+def _read(path: Path, detectors: Sequence[Detector], limits: Limits, plan: Plan | None) -> Reading:
+    reading = read(path, detectors, limits, plan)
     if reading.absent:
         raise RuntimeError(f"detectors were absent: {reading.absent}")
     return reading
@@ -100,3 +136,132 @@ def _decode(path: Path) -> None:
         for packet in container.demux():
             for _ in packet.decode():
                 pass
+
+
+# Memory: of a process of its own, so that nothing else is counted.
+
+
+def memory(quick: bool) -> Iterator[Row]:
+    """What a process with every detector holds at most, of a short item and of a long one read in stretches."""
+    short_min, long_min = (1, 5) if quick else (SHORT_MIN, LONG_MIN)
+    peaks = {minutes: _peak_mb(minutes, every=True) for minutes in (short_min, long_min)}
+    yield Row("extraction.memory_mb", peaks[long_min], "MB at most, models included", 1)
+    yield Row(
+        f"extraction.memory_growth_mb.{long_min // 60}h" if long_min >= 60 else "extraction.memory_growth_mb",
+        peaks[long_min] - peaks[short_min],
+        f"MB more for {long_min} minutes than for {short_min}",
+        1,
+        peaks[long_min] / peaks[short_min],
+        f"the same media, {short_min} minutes of it",
+    )
+
+
+def _peak_mb(minutes: int, *, every: bool) -> float:
+    kind = CLIPS[0]
+    source = clip(kind)
+    with av.open(str(source)) as container:
+        repeats = round(minutes * 60 / ((container.duration or 0) / av.time_base))
+    path = longer(source, BUILD / "clips" / f"{source.stem}-{minutes}min.mp4", repeats)
+    given = [sys.executable, "-m", "tests.bench.extraction", str(path), json.dumps(every)]
+    done = subprocess.run(given, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return float(done.stdout.split()[-1])
+
+
+def _report_peak(path: Path, *, every: bool) -> None:
+    """Read a file in stretches, and print what this process held at most, in MB."""
+    settings = load()
+    limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
+    kinds = [kind for kind in installed("veristream.detectors", () if every else CHEAP).values() if not kind.problems()]
+    detectors = [kind() for kind in kinds]
+    plan, parts, at_s = tier0(kinds), list[Reading](), 0.0
+    while not parts or at_s < parts[-1].media.duration_s:
+        parts.append(read(path, detectors, limits, plan, (at_s, at_s + STRETCH_S)))
+        at_s += STRETCH_S
+    merged(parts, kinds)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+# Side by side: the pool alone, without Kafka.
+
+
+def side_by_side(quick: bool) -> Iterator[Row]:
+    """Two decoding processes against one, and how many livestreams two hold in real time."""
+    yield from asyncio.run(_side_by_side(quick))
+
+
+async def _side_by_side(quick: bool) -> list[Row]:
+    path, items = clip(CLIPS[0]), 4 if quick else 8
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(1 if quick else 5):
+        for workers, found in rates.items():
+            pool, plan = await _pool(workers)
+            begun = time.perf_counter()
+            await asyncio.gather(*(pool.read(path, plan) for _ in range(items)))
+            found.append(items / (time.perf_counter() - begun))
+            await pool.close()
+    ratio = median(two / one for one, two in zip(rates[1], rates[2], strict=True))
+    with av.open(str(path)) as container:
+        seconds = (container.duration or 0) / av.time_base
+    rows = [
+        Row(
+            "extraction.scaling.2_processes",
+            median(rates[2]) * seconds,
+            "times real time",
+            len(rates[2]),
+            ratio,
+            "one process",
+        )
+    ]
+    segment = _segment(path)
+    waits: list[float] = []
+    streams = 0
+    for tried in (2, 4) if quick else (4, 8, 12, 16, 20, 24, 28, 32, 40, 48):
+        taken = await _hold(segment, tried, 4 if quick else 10)
+        if np.percentile(taken, 99) > SEGMENT_S:
+            break
+        streams, waits = tried, taken
+    rows.append(Row("extraction.segment_p99_s", float(np.percentile(waits or [0.0], 99)), "s", len(waits)))
+    rows.append(Row("extraction.streams_per_core", streams / 2, "720p streams in real time, a core", len(waits)))
+    return rows
+
+
+async def _pool(workers: int) -> tuple[Pool, Plan]:
+    kinds = list(installed("veristream.detectors", (*CHEAP, "nudity")).values())
+    pool = Pool(load(extract_workers=workers), kinds)
+    await pool.warm()
+    return pool, tier0(kinds)
+
+
+async def _hold(segment: Path, streams: int, rounds: int) -> list[float]:
+    """So many streams send a segment every SEGMENT_S, each at a time of its own: how long each takes to be read."""
+    pool, plan = await _pool(2)
+
+    async def stream(number: int) -> list[float]:
+        taken = []
+        due = time.perf_counter() + SEGMENT_S * number / streams
+        for _ in range(rounds):
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            await pool.read(segment, plan)
+            taken.append(time.perf_counter() - due)
+            due += SEGMENT_S
+        return taken
+
+    found = await asyncio.gather(*(stream(number) for number in range(streams)))
+    await pool.close()
+    return [one for of_stream in found for one in of_stream]
+
+
+def _segment(source: Path) -> Path:
+    """The first SEGMENT_S of a clip as a transport stream."""
+    target = BUILD / "clips" / f"{source.stem}-segment.ts"
+    with av.open(str(source)) as original, av.open(str(target), "w") as output:
+        copies = {stream.index: output.add_stream_from_template(stream) for stream in original.streams}
+        for packet in original.demux():
+            if packet.dts is not None and packet.pts * packet.time_base < SEGMENT_S:
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+    return target
+
+
+if __name__ == "__main__":
+    _report_peak(Path(sys.argv[1]), every=json.loads(sys.argv[2]))

@@ -7,6 +7,7 @@ Suite(
     make="eval",
     title="Quality of detection",
     measures={
+        "extraction.tier0": "tests.evaluation.recall:measure",
         "review.hash": "tests.evaluation.hashes:measure",
         "review.nudity": "tests.evaluation.nudity:measure",
         "review.terms": "tests.evaluation.texts:terms",
