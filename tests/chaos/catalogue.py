@@ -48,9 +48,9 @@ FAULTS: tuple[Fault, ...] = (
         source=lambda _: faults.defective_items(), env=faults.defective,
     ),
     Fault(
-        7, "extraction_killed", "decoding processes killed again and again, and clips that outgrow their memory",
+        7, "extraction_starved", "decoding processes left without memory, and killed, again and again",
         faults.starved, agents="identity,extraction,verdict", source=media.media_items, events=600, rate=10.0,
-        settings={"extract_workers": "1", "extract_memory_mb": str(media.MEMORY_MB)},
+        settings={"extract_workers": "1"},
     ),
     Fault(
         8, "bad_messages", "one bad message in twenty: no JSON, wrong types, tombstones, huge ones, wrong keys",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from deploy.embedded import free_port
 from tests.chaos.defect import strikes
 from tests.chaos.machine import machine
 from tests.chaos.proxy import Network
-from tests.chaos.stage import SESSION_TIMEOUT_S, Stage
+from tests.chaos.stage import SESSION_TIMEOUT_S, HarnessFailed, Stage
 from tests.chaos.traffic import Item, bad_items, items, mixed
 
 #: Kills of workers, and the time between two: less than a session, so that the next comes before the group has noticed.
@@ -30,6 +31,11 @@ SLOW_FOR_S = 10.0
 #: How long the network is cut: longer than a session.
 CUT_FOR_S = SESSION_TIMEOUT_S + 6.0
 HOUR_S = 3600
+#: Decoding processes are struck so often, but none that is younger than this and may not have begun to read.
+STARVINGS = 10
+BETWEEN_STARVINGS_S = 4.0
+GROWN_UP_S = 3.0
+STARVED_BYTES = 64 * 2**20
 
 
 def killed(stage: Stage, kills: int = KILLS) -> None:
@@ -167,27 +173,40 @@ def mistimed(stage: Stage) -> None:
 
 
 def starved(stage: Stage) -> None:
-    """Decoding processes are killed again and again."""
-    ended = 0
-    for _ in range(20):
+    """Of each worker's decoding processes one gets no more memory than it has, and is killed a little later; again and
+    again."""
+    struck = 0
+    for number in range(STARVINGS):
         for worker in stage.workers.all:
-            for pid in _decoders(worker.pid):
-                os.kill(pid, signal.SIGKILL)
-                ended += 1
-                break
-        stage.wait(1.0)
-    stage.note(f"{ended} decoding processes killed")
+            for pid in _decoders(worker.pid)[:1]:
+                if number % 2:
+                    os.kill(pid, signal.SIGKILL)
+                else:
+                    _starve(pid)
+                struck += 1
+        stage.mark()
+        stage.wait(BETWEEN_STARVINGS_S)
+    if not struck:
+        raise HarnessFailed("no decoding process was found")
+    stage.note(f"{struck} times a decoding process was left without memory or killed")
+
+
+def _starve(pid: int) -> None:
+    """Whatever it asks for from now on is refused: it has more than that."""
+    resource.prlimit(pid, resource.RLIMIT_AS, (STARVED_BYTES, STARVED_BYTES))
 
 
 def _decoders(worker: int) -> list[int]:
-    """The worker's processes that decode (multiprocessing's own tracker is not one of them)."""
+    """The worker's processes that decode, and have for a while."""
     found = []
+    uptime_s = float(Path("/proc/uptime").read_text().split()[0])
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            fields = stat.read_text().rpartition(")")[2].split()
             command = stat.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if parent == worker and b"spawn_main" in command:
+        parent, age_s = int(fields[1]), uptime_s - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        if parent == worker and b"streams.extraction" in command and age_s > GROWN_UP_S:
             found.append(int(stat.parent.name))
     return found

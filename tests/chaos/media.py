@@ -1,4 +1,4 @@
-"""Media for the faults of extraction: small clips, broken ones, and pictures that outgrow a process's memory."""
+"""Media for the faults of extraction: small clips, broken ones, and pictures as large as may be."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 from tests.chaos.traffic import Item, items, stored
 from tests.streams.clips import clip
 
-#: Of a decoding process. The detectors' models fit; the frames of the large clip do not.
-MEMORY_MB = 1200
-#: A picture so large that some frames of it, decoded, are more than that.
+#: Pictures of 8K take the longest to read.
 LARGE_SIZE = (7680, 4320)
 #: Which of so many items are large, and which are broken: such as identity lets pass.
 LARGE = (4, 20)
