@@ -18,26 +18,18 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from streams.ages import Ages
 from streams.kafka import started
+from streams.membership import LAST_COMMIT_S, consumer_settings
 from streams.offsets import Offsets
-from streams.security import connection
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Heartbeats per session: the usual three, and one for a loop that is late.
-HEARTBEATS_PER_SESSION = 4
 #: Commits are collected for so long. A killed worker repeats at most what it did in this time, and what it was doing.
 COMMIT_EVERY_S = 0.5
-#: A consumer that is not polled for so long leaves its group by itself (aiokafka #1187). A batch may wait for a broker
-#: for hours, and the watchdog sees to a loop that stands still, so it is a day.
-MAX_POLL_INTERVAL_S = 86_400.0
-#: How long a commit may take that a rebalance or a stop waits for.
-LAST_COMMIT_S = 10.0
 #: So much of one partition may be done behind a message that is not: all of it comes again after a crash.
 MAX_OPEN = 2048
 
@@ -68,27 +60,6 @@ class Place(NamedTuple):
     served: bool
     #: When the message at `begun` was sent at the earliest, in s since 1970, by its sender's clock.
     sent_at: float | None = None
-
-
-def consumer_settings(settings: Settings) -> dict[str, Any]:
-    """What aiokafka's consumer is told, each for a reason."""
-    session = settings.session_timeout_s
-    return {
-        **connection(settings),
-        "group_instance_id": settings.instance or None,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "earliest",
-        "session_timeout_ms": int(session * 1000),
-        "heartbeat_interval_ms": int(session * 1000 / HEARTBEATS_PER_SESSION),
-        "max_poll_interval_ms": int(MAX_POLL_INTERVAL_S * 1000),
-        # While a member finishes what it has begun, the others wait for it this long before they go on without it.
-        "rebalance_timeout_ms": int(max(120.0, session, settings.shutdown_grace_s * 2) * 1000),
-        # A join is answered when all have come: the dead after their session, others after their grace and a commit.
-        "request_timeout_ms": int(max(60.0, session + 15, settings.shutdown_grace_s + LAST_COMMIT_S + 15) * 1000),
-        "fetch_max_wait_ms": int(settings.fetch_max_wait_s * 1000),
-        # Eager, the only protocol that aiokafka speaks: every rebalance revokes all.
-        "partition_assignment_strategy": [RoundRobinPartitionAssignor],
-    }
 
 
 class Consumer:
@@ -171,9 +142,9 @@ class Consumer:
 
     async def assigned_to(self, parts: Iterable[TopicPartition]) -> None:
         """Begin an epoch."""
-        coordinator = self._coordinator
-        for part, offset in self._rewind.items():
-            self._client.seek(part, offset)
+        coordinator, parts = self._coordinator, frozenset(parts)
+        for part in parts & self._rewind.keys():
+            self._client.seek(part, self._rewind[part])
         self._rewind = {}
         self.offsets = Offsets()
         self._committed, self._origin = {}, {}
@@ -182,7 +153,7 @@ class Consumer:
         # Certain that this member is one of the group now, however long ago the join was answered.
         await self._heartbeat()
         self.epoch += 1
-        self.assigned = frozenset(parts)
+        self.assigned = parts
         log.info("%s: generation %d, %d partitions", self.group, self._generation, len(self.assigned))
         self._tell()
 
@@ -222,7 +193,7 @@ class Consumer:
         heard = False
         try:
             # A broker that hangs would be waited for until the request's own time-out, longer than a session.
-            async with asyncio.timeout(self._session_s / HEARTBEATS_PER_SESSION):
+            async with asyncio.timeout(self._session_s / 2):
                 heard = await GroupCoordinator._do_heartbeat(self._coordinator)
         except TimeoutError:
             log.warning("%s: a heartbeat was not answered", self.group)

@@ -14,7 +14,7 @@ import sys
 
 import trial_agents
 
-import streams.consumer
+import streams.membership
 import streams.worker
 from streams.settings import load
 
@@ -31,5 +31,5 @@ if __name__ == "__main__":
     kind = getattr(trial_agents, sys.argv[2] if len(sys.argv) > 2 else "Echo")
     streams.worker.installed = lambda *_: {kind.name: kind}  # type: ignore[assignment]
     if len(sys.argv) > 3:
-        streams.consumer.MAX_POLL_INTERVAL_S = float(sys.argv[3])
+        streams.membership.MAX_POLL_INTERVAL_S = float(sys.argv[3])
     asyncio.run(main())

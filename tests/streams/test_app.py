@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 from trial_agents import Echo, Patient, context
 
 from streams.app import attach, faust_app
-from streams.consumer import consumer_settings
+from streams.membership import consumer_settings
 from streams.settings import load
 from streams.views import Views
 from streams.window import Window
