@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import io
 import os
+import pkgutil
 import signal
 import socket
 import struct
@@ -169,9 +170,13 @@ def _answer(item: Handed, task: Task, detectors: list[Detector]) -> Read | Faile
 def _rehearse(task: Task, detectors: list[Detector]) -> None:
     """Read a clip of our own, so that what libraries import and open at their first use is there when files no longer
     are."""
+    import av
+
     from streams.extraction.rehearsal import clip
 
-    for name in EAGER:
+    # PyAV, too, imports what belongs to a kind of stream when it first meets one.
+    parts = (part.name for part in pkgutil.walk_packages(av.__path__, "av.") if not part.name.endswith("__main__"))
+    for name in (*EAGER, *parts):
         importlib.import_module(name)
     libc = ctypes.CDLL(None)
     if hasattr(libc, "iconv_open"):

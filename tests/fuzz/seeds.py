@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import av
 import av.logging
 
 from tests.fuzz.boxes import box
@@ -13,6 +15,14 @@ from tests.streams.clips import clip, with_cover
 LABEL = (
     '{"Label":"1","ContentProducer":"a","ProduceID":"b","ReservedCode1":"","ContentPropagator":"c",'
     '"PropagateID":"d","ReservedCode2":""}'
+)
+#: What FFmpeg's encoders of subtitles want to know of their form.
+ASS = (
+    b"[Script Info]\r\nScriptType: v4.00+\r\nPlayResX: 384\r\nPlayResY: 288\r\n\r\n[V4+ Styles]\r\nFormat: Name,"
+    b" Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline,"
+    b" StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV,"
+    b" Encoding\r\nStyle: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1\r\n\r\n"
+    b"[Events]\r\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\r\n"
 )
 #: A C2PA store as mp4 carries one; its content names a generator.
 C2PA = box(
@@ -75,9 +85,29 @@ def make_seeds(folder: Path) -> dict[str, bytes]:
         )  # fmt: skip
         made[name] = path.read_bytes()
     made["mp3-cover"] = with_cover(folder / "cover.mp3", folder / "mp3.mp3").read_bytes()
+    made["mkv-subtitles"] = with_subtitles(folder / "subtitles.mkv", folder / "mkv.mkv", "ass").read_bytes()
+    made["mp4-subtitles"] = with_subtitles(folder / "subtitles.mp4", folder / "mp4.mp4", "mov_text").read_bytes()
     made["mp4-c2pa"] = made["mp4"] + C2PA  # in front it would move the samples from where the index says
     made["mp3-c2pa"] = _geob() + made["mp3"]
     return made
+
+
+def with_subtitles(path: Path, clip: Path, codec: str) -> Path:
+    """A clip with a line of text beside it, and in Matroska with an attached file."""
+    with av.open(str(clip)) as original, av.open(str(path), "w") as output:
+        copies = {stream.index: output.add_stream_from_template(stream) for stream in original.streams}
+        text: Any = output.add_stream(codec)
+        text.codec_context.subtitle_header = ASS
+        if path.suffix == ".mkv":
+            output.add_attachment("letters.ttf", "application/x-truetype-font", b"no font")
+        for packet in original.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+        line = av.Packet(b"\0\x05Hello" if codec == "mov_text" else b"0,0,Default,,0,0,0,,Hello")
+        line.stream, line.pts, line.dts, line.duration, line.time_base = text, 0, 0, 500, Fraction(1, 1000)
+        output.mux(line)
+    return path
 
 
 def _geob() -> bytes:
