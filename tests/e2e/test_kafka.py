@@ -79,9 +79,16 @@ def test_three_brokers_are_registered_and_refuse_what_would_lose_data(kafka):
     assert produce(kafka.settings, topic, "x", timeout_ms=2_000) == []
     assert topic not in admin.list_topics(timeout=10).topics, "producing to a topic does not create it"
     create(kafka.settings, topic)
-    in_force: dict[str, str] = {}
-    for done in admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values():
-        in_force |= {name: entry.value for name, entry in done.result(10).items()}
+
+    def described() -> dict[str, str]:
+        (done,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+        try:
+            return {name: entry.value for name, entry in done.result(10).items()}
+        except KafkaException as error:  # the broker that is asked may not have heard of the topic yet
+            assert error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+            return {}
+
+    in_force = until(described, "the topic was not known", 20)
     assert in_force["min.insync.replicas"] == "2"
     assert in_force["unclean.leader.election.enable"] == "false"
 
