@@ -139,6 +139,7 @@ def roles() -> dict[str, Role]:
         "looks at dead letters and puts them back",
         _unique((DEADLETTERS, REPLAYS, *inputs)),
         _unique((REPLAYS, *inputs)),
+        everywhere=("DESCRIBE",),  # a letter may name any topic: whether it is there is looked at first
     )
     return {role.name: role for role in (*_PEOPLE, operator, every, *agents)}
 

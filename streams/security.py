@@ -36,21 +36,6 @@ def connection(settings: Settings) -> dict[str, Any]:
     return given
 
 
-def credentials(settings: Settings) -> Any:
-    """The same for Faust, as its setting `broker_credentials`; None where the broker asks for nothing."""
-    from faust.auth import SASLCredentials, SSLCredentials
-
-    context = _Context(settings) if uses_tls(settings) else None
-    if uses_sasl(settings):
-        return SASLCredentials(
-            username=settings.broker_user,
-            password=_Password(settings),
-            mechanism=settings.broker_mechanism,
-            ssl_context=context,
-        )
-    return SSLCredentials(context) if context else None
-
-
 def librdkafka(settings: Settings) -> dict[str, Any]:
     """The same for librdkafka, which serves the calls that aiokafka has none for. It reads the files once."""
     given: dict[str, Any] = {"bootstrap.servers": settings.broker, "security.protocol": settings.broker_protocol}

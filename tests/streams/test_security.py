@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 import uvloop
 from aiokafka.conn import ScramAuthenticator
-from faust.auth import SASLCredentials, SSLCredentials
 
 from deploy.kafka.security import Authority
-from streams.security import connection, credentials, librdkafka
+from streams.security import connection, librdkafka
 from streams.settings import Settings, SettingsError, explain, load
 
 
@@ -179,20 +178,6 @@ def test_the_password_is_shown_nowhere(files: dict[str, Path]) -> None:
 @pytest.mark.parametrize("written", ["kafka://one:1,two:2", "kafka://one:1,kafka://two:2", "one:1,two:2"])
 def test_a_broker_may_be_written_with_its_scheme(written: str) -> None:
     assert load(broker=written).broker == "one:1,two:2"
-
-
-def test_faust_is_given_the_same(files: dict[str, Path]) -> None:
-    assert credentials(load()) is None
-    tls = load(broker_protocol="SSL", broker_ca=files["ca"])
-    assert isinstance(credentials(tls), SSLCredentials)
-    sasl = load(**SASL, broker_ca=files["ca"], broker_password_file=files["password"])
-    found = credentials(sasl)
-    assert isinstance(found, SASLCredentials)
-    assert (found.protocol.value, found.mechanism.value) == ("SASL_SSL", "SCRAM-SHA-512")
-    assert (found.username, found.password) == ("alice", "secret")
-    plain = credentials(load(broker_protocol="SASL_PLAINTEXT", broker_user="alice", broker_password="x"))
-    assert plain.protocol.value == "SASL_PLAINTEXT"
-    assert plain.ssl_context is None
 
 
 @pytest.mark.parametrize(
