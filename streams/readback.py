@@ -75,19 +75,18 @@ async def by_age(consumer: AIOKafkaConsumer, ages: Mapping[TopicPartition, float
     Counted back from now or from the newest record, whichever is earlier: a clock that is an hour fast, here or where
     the record was written, must not make an hour of records too old.
     """
-    newest = await _newest(consumer, list(ages))
-    if newest is None:
+    if not ages:
         return {}
-    now_ms = min(int(time() * 1000), newest)
+    now_ms = int(time() * 1000)
+    if (newest := await _newest(consumer, list(ages))) is not None:
+        now_ms = min(now_ms, newest)
     starts = await consumer.offsets_for_times({part: max(0, now_ms - int(age * 1000)) for part, age in ages.items()})
     # Where nothing is young enough, Apache Kafka gives no offset; the embedded broker gives 0 with no timestamp.
     return {part: found.offset for part, found in starts.items() if found is not None and found.timestamp >= 0}
 
 
 async def _newest(consumer: AIOKafkaConsumer, parts: list[TopicPartition]) -> int | None:
-    """The timestamp of the newest record of all these partitions, in ms; None if they are empty."""
-    if not parts:
-        return None
+    """The timestamp of the newest record of all these partitions, in ms; None if there is none to be had."""
     first, ends = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
     filled = {part: end for part, end in ends.items() if end > first[part]}
     if not filled:

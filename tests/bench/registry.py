@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -21,7 +21,6 @@ from prometheus_client import CollectorRegistry
 
 from agents.identity.agent import Identity
 from schemas.examples import EXAMPLES
-from schemas.message import Message
 from schemas.policy import default_policy
 from schemas.registry import Acceptance, IdentityNumber, Publisher
 from schemas.topics import POLICIES, PROVIDERS, PUBLISHERS, UPLOADS
@@ -83,8 +82,9 @@ def _check(quick: bool) -> Row:
     for topic, row in ((PROVIDERS, EXAMPLES["providers"]), (POLICIES, default_policy())):
         views[topic.name].rows[getattr(row, topic.key)] = row
 
-    async def nothing(*_: object) -> list[Message]:
-        return []
+    async def nothing(*_: object) -> AsyncIterator[Incoming]:
+        for none in ():
+            yield none
 
     agent = Identity(
         Context(settings=Settings(), metrics=metrics, views=views, clock=lambda: datetime.now(UTC), read_back=nothing)

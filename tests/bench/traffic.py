@@ -6,7 +6,7 @@ All of it comes from the examples of the wire types, so that it stays what the a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
@@ -59,8 +59,9 @@ def identity_alone() -> Callable[[Upload], list[Outgoing]]:
     for topic, row in [*registry(), (POLICIES, default_policy())]:
         views[topic.name].rows[getattr(row, topic.key)] = row
 
-    async def nothing(*_: object) -> list[Message]:
-        return []
+    async def nothing(*_: object) -> AsyncIterator[Incoming]:
+        for none in ():
+            yield none
 
     agent = Identity(
         Context(settings=Settings(), metrics=metrics, views=views, clock=lambda: datetime.now(UTC), read_back=nothing)

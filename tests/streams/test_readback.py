@@ -143,6 +143,7 @@ class Lying:
     def __init__(self, *seconds: float) -> None:
         self.times = [int(second * 1000) for second in seconds]
         self.at = 0
+        self.shown = True
 
     def assign(self, _: object) -> None:
         pass
@@ -172,6 +173,9 @@ class Lying:
         return found
 
     async def getmany(self, **_: object) -> dict[TopicPartition, list[SimpleNamespace]]:
+        if not self.shown:
+            await asyncio.sleep(0.01)
+            return {}
         records = [SimpleNamespace(timestamp=time) for time in self.times[self.at :]]
         self.at = len(self.times)
         return {PART: records}
@@ -198,6 +202,15 @@ async def test_where_one_clock_is_an_hour_off_no_record_of_the_last_hour_is_too_
     last_hour = next(number for number, age in enumerate(AGES) if age <= HOUR_S)
     assert starts[PART] <= last_hour
     assert starts[PART] >= last_hour - 13, "and not much more than the hour is read"
+
+
+async def test_where_the_newest_record_cannot_be_had_this_clock_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction ends in a marker, which no consumer is shown."""
+    monkeypatch.setattr("streams.readback.time", lambda: NOW_S)
+    monkeypatch.setattr("streams.readback.NEWEST_WAIT_S", 0.05)
+    lying = Lying(*(NOW_S - age for age in AGES))
+    lying.shown = False
+    assert await by_age(lying, {PART: HOUR_S}) == {PART: len(AGES) - 7 + 1}
 
 
 async def test_it_does_not_read_ahead_of_whoever_takes_it(settings: Settings) -> None:

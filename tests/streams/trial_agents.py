@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,8 +37,9 @@ def upload(number: int = 0, **fields: Any) -> Upload:
     )
 
 
-async def read_nothing_back(*_: object) -> list[Any]:
-    return []
+async def read_nothing_back(*_: object) -> AsyncIterator[Incoming]:
+    for none in ():
+        yield none
 
 
 def context(settings: Settings, registry: CollectorRegistry | None = None, **others: Any) -> Context:
@@ -164,6 +165,16 @@ class Sleepy(Echo):
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         yield Outgoing(ADMITTED, message.value.publisher_id, Admitted(event=message.value, admitted_at=NOW))
+
+
+class Laned(Sleepy):
+    """The same, with a lane for what takes no time."""
+
+    name = "laned"
+    lanes = ("slow", "quick")
+
+    def lane(self, message: Incoming) -> str:
+        return "slow" if message.value.title else "quick"
 
 
 class Defective(Echo):
