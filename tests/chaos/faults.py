@@ -184,8 +184,9 @@ def starved(stage: Stage) -> None:
                 else:
                     _starve(pid)
                 struck += 1
-        stage.mark()
-        stage.wait(BETWEEN_STARVINGS_S)
+        if number < STARVINGS - 1:
+            stage.wait(BETWEEN_STARVINGS_S)
+    stage.mark()
     if not struck:
         raise HarnessFailed("no decoding process was found")
     stage.note(f"{struck} times a decoding process was left without memory or killed")
