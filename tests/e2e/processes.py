@@ -67,6 +67,8 @@ def environment(settings: Settings) -> dict[str, str]:
         "VERISTREAM_HTTP_PORT": str(settings.http_port),
         "VERISTREAM_SESSION_TIMEOUT_S": str(settings.session_timeout_s),
         "VERISTREAM_FETCH_MAX_WAIT_S": str(settings.fetch_max_wait_s),
+        "VERISTREAM_TOPIC_PREFIX": settings.topic_prefix,
+        "VERISTREAM_GROUP_PREFIX": settings.group_prefix,
     }
 
 
