@@ -9,7 +9,7 @@ import pytest
 
 from agents.complaints.case import outcome
 from agents.complaints.desk import Desk
-from agents.complaints.restore import restored
+from agents.complaints.restore import needed, restored
 from agents.complaints.weigh import Record
 from agents.orders import outgoing
 from schemas.complaint import Complaint, ComplaintResult
@@ -72,7 +72,9 @@ class Trial:
         return messages
 
     def restart(self, without=()):
-        self.desk = restored([message for message in self.log if message not in without], self.now)
+        desk = Desk()
+        lying = [message for message in self.log if message not in without]
+        self.desk = restored([message for message in lying if needed(message, desk)], self.now, desk)
 
 
 def states(messages):
@@ -302,6 +304,20 @@ def test_a_restart_finds_the_desk_as_it_was(trial):
     assert trial.desk.cases == before.cases
     assert (trial.desk.records, trial.desk.contents) == (before.records, before.contents)
     assert trial.desk.counts(trial.now) == before.counts(trial.now)
+
+
+def test_what_others_decided_and_ordered_is_noted_while_it_is_read_and_not_kept(make, trial):
+    """A day of every agent's decisions would not fit memory."""
+    desk = Desk()
+    others = [make.decision(agent, "takedown", "REVIEW-HASH") for agent in ("identity", "review", "rumor")]
+    orders = [out.value for each in others for out in outgoing(each, trial.policy) if out.value is not each]
+    assert orders
+    assert not any(needed(message, desk) for message in [*others, *orders])
+    assert len(desk.contents) == 1
+    busy(trial)
+    left = [message for message in trial.log if needed(message, desk)]
+    assert len(left) < len(trial.log)
+    assert restored(left, trial.now).cases == restored(trial.log, trial.now).cases
 
 
 def test_after_a_restart_nothing_that_was_answered_is_sent_again(trial):
