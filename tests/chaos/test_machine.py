@@ -82,7 +82,8 @@ def test_a_connection_goes_to_the_port_that_stands_for_the_other(tmp_path, netwo
     _, port = network
     named = free_port()  # where nothing listens
     env = with_machine(tmp_path, ports={named: port})
-    script = f"import socket; s = socket.create_connection(('127.0.0.1', {named}), 10); s.sendall(b'hello'); print(s.recv(9))"
+    talk = f"s = socket.create_connection(('127.0.0.1', {named}), 10); s.sendall(b'hello'); print(s.recv(9))"
+    script = f"import socket\n{talk}"
     assert python(script, env).strip() == "b'hello'"
 
 
