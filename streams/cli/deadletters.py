@@ -165,6 +165,8 @@ def replay(
 
 
 async def _replay(named: Settings, wanted: Wanted, force: bool, dry_run: bool, as_json: bool) -> bool:
+    from aiokafka.errors import KafkaError
+
     from streams.deadletters import DeadLetters
 
     async with DeadLetters(named) as letters:
@@ -189,11 +191,15 @@ async def _replay(named: Settings, wanted: Wanted, force: bool, dry_run: bool, a
         columns = (TextColumn("putting back"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             task = progress.add_task("", total=len(places))
-            async for done in letters.replay(places, force=force):
-                outcomes[done.outcome] += 1
-                progress.advance(task)
-                if as_json:
-                    _print_json(_outcome(done))
+            try:
+                async for done in letters.replay(places, force=force):
+                    outcomes[done.outcome] += 1
+                    progress.advance(task)
+                    if as_json:
+                        _print_json(_outcome(done))
+            except KafkaError as error:
+                err.print(f"the broker was lost ({error!r}): run this again, what was put back is marked", markup=False)
+                outcomes["busy"] += len(places) - sum(outcomes.values()) + states["replayed"]
     if not as_json:
         for outcome, count in outcomes.most_common():
             out.print(f"{count} {MEANING[outcome]}")
