@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from agents.captions.reader import Line
-from agents.captions.strokes import SIDE, Area, dense, edges, same, scaled
+from agents.captions.strokes import SIDE, Area, changes, dense, edges, same, scaled
 from agents.text import normalised
 from schemas.signals import Box, Caption
 
@@ -37,20 +37,20 @@ class Reads(Protocol):
 
 @dataclass
 class _Standing:
-    """A caption that the last frame showed. `area` and `mask` are of the picture at strokes.SIDE."""
+    """A caption that the last frame showed. `area` and `change` are of the picture at strokes.SIDE."""
 
     at_s: float
     until_s: float
     text: str
     score: float
     area: Area
-    mask: NDArray[np.uint8]
+    change: NDArray[np.uint8]
     box: Box
 
-    def stands(self, mask: NDArray[np.uint8]) -> bool:
+    def stands(self, change: NDArray[np.uint8]) -> bool:
         left, top, right, bottom = self.area
-        piece = mask[top:bottom, left:right]
-        return piece.shape == self.mask.shape and same(self.mask, piece)
+        piece = change[top:bottom, left:right]
+        return piece.shape == self.change.shape and same(self.change, piece)
 
     def caption(self) -> Caption:
         return Caption(at_s=self.at_s, until_s=self.until_s, text=self.text, score=self.score, box=self.box)
@@ -71,8 +71,9 @@ class Shown:
     def look(self, rgb: NDArray[np.uint8], at_s: float) -> None:
         """Look at a frame."""
         small = scaled(rgb, SIDE)
-        mask = edges(small)
-        stand = [one for one in self._standing if one.stands(mask)]
+        change = changes(small)
+        mask = edges(change)
+        stand = [one for one in self._standing if one.stands(change)]
         gone = [one for one in self._standing if one not in stand]
         for one in stand:
             one.until_s = at_s
@@ -80,7 +81,7 @@ class Shown:
             self._searched = mask
             self.searched += 1
             for line in self._reader.find(small)[:MOST_LINES]:
-                self._take(line, rgb, mask, at_s, stand, gone)
+                self._take(line, rgb, change, at_s, stand, gone)
         self._standing = stand
         self._gone += [one.caption() for one in gone if len(self._gone) < self._most]
 
@@ -92,22 +93,22 @@ class Shown:
         self,
         line: Line,
         rgb: NDArray[np.uint8],
-        mask: NDArray[np.uint8],
+        change: NDArray[np.uint8],
         at_s: float,
         stand: list[_Standing],
         gone: list[_Standing],
     ) -> None:
-        area = _area(line, mask.shape)
+        area = _area(line, change.shape)
         if any(_share(area, one.area) > 0.5 for one in stand):
             return
         self.read += 1
-        text, score = self._reader.read(rgb, Line(line.corners * (rgb.shape[1] / mask.shape[1])))
+        text, score = self._reader.read(rgb, Line(line.corners * (rgb.shape[1] / change.shape[1])))
         text = text.strip()[:LONGEST]
         if score < LEAST or not normalised(text):
             return
         former = next((one for one in gone if _share(area, one.area) > 0.5 and _alike(one.text, text)), None)
         left, top, right, bottom = area
-        now = _Standing(at_s, at_s, text, score, area, mask[top:bottom, left:right].copy(), _box(area, mask.shape))
+        now = _Standing(at_s, at_s, text, score, area, change[top:bottom, left:right].copy(), _box(area, change.shape))
         if former is not None:
             gone.remove(former)
             now.at_s = former.at_s

@@ -18,8 +18,11 @@ EDGE = 50
 WINDOW = (48, 12)
 #: Share of a window that is edges from which it may be writing. `make eval` says what this finds and what it lets pass.
 DENSE = 0.62
-#: Share of edges in common from which two pictures of one place show the same writing: neither compression nor what
-#: moves behind the letters takes more away, and other writing has less (measured: 0.78 or less).
+#: Steps of brightness by which two pictures of one place are compared: more than EDGE, so that what is behind letters
+#: counts less.
+BOLD = 100
+#: Share of such edges in common from which they show the same writing. Captions that changed over a still picture had
+#: 0.78 at most; captions that stood over moving pictures had more in nine of ten cases, after compression.
 SAME = 0.8
 
 #: A rectangle in pixels: left, top, right, bottom.
@@ -36,15 +39,19 @@ def scaled(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def edges(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """255 where brightness changes strongly, else 0."""
+def changes(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How much brightness changes around each pixel."""
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    change = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), np.uint8)
+
+
+def edges(change: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """255 where it changes as strongly as at the edge of a stroke, else 0."""
     return np.asarray(cv2.threshold(change, EDGE, 255, cv2.THRESH_BINARY)[1], np.uint8)
 
 
 def dense(mask: NDArray[np.uint8], without: Iterable[Area] = (), searched: NDArray[np.uint8] | None = None) -> bool:
-    """Whether somewhere outside those areas there may be writing that was not there in the mask `searched`."""
+    """Whether somewhere outside those areas there may be writing that was not there in `searched`; both as `edges`."""
     rest = mask.copy()
     for left, top, right, bottom in without:
         rest[top:bottom, left:right] = 0
@@ -56,6 +63,7 @@ def dense(mask: NDArray[np.uint8], without: Iterable[Area] = (), searched: NDArr
 
 
 def same(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    """Whether two masks of one place show the same writing."""
-    either = np.count_nonzero(one | other)
-    return bool(either) and bool(np.count_nonzero(one & other) >= SAME * either)
+    """Whether two pictures of one place, as `changes`, show the same writing."""
+    bold, other_bold = one > BOLD, other > BOLD
+    either = np.count_nonzero(bold | other_bold)
+    return bool(either) and bool(np.count_nonzero(bold & other_bold) >= SAME * either)
