@@ -71,7 +71,9 @@ def _plugins(settings: Settings) -> Iterator[Check]:
             for name, kind in found.items():
                 problems = kind.problems()
                 fix = "install again: make setup" if problems else ""
-                state: Literal["ok", "bad"] = "bad" if problems else "ok"
+                # An item without it is judged as the policy's media_text.on_absent says.
+                faulty: Literal["warn", "bad"] = "warn" if kind.optional else "bad"
+                state: Literal["ok", "warn", "bad"] = faulty if problems else "ok"
                 yield Check(f"detector {name}", state, "; ".join(problems) or kind.version, fix)
 
 
