@@ -78,7 +78,7 @@ def _report(found: Campaign, command: str) -> None:
         console.print(f"[bold red]opened[/] {line}", soft_wrap=True)
     for line in found.refused[:20]:
         console.print(f"refused {line}", soft_wrap=True)
-    if found.growth > MOST_GROWTH:
+    if (found.growth or 0) > MOST_GROWTH:
         console.print("[bold red]a process keeps growing[/]")
 
 

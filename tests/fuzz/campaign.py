@@ -27,8 +27,8 @@ ANSWERS = {"EXTRACT-FORMAT", "EXTRACT-BROKEN", "EXTRACT-LIMIT", "EXTRACT-TIMEOUT
 TIMEOUT_S = 20.0
 #: A process needs about 900 MB of addresses before its first item.
 MEMORY_MB = 3072
-#: A pool process may have grown by so many bytes from then on; a leak of 64 kB a file would be twice as much.
-MOST_GROWTH = 64 << 20
+#: By so many bytes a process may grow in a thousand files; a leak of one small picture a file is more.
+MOST_GROWTH = 16 << 20
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Campaign:
     times: list[tuple[float, str]] = field(default_factory=list)
     timeouts: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    growth: int = 0
+    growth: float | None = None
     contacts: int = 0
     opened: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Campaign:
     @property
     def holds(self) -> bool:
         """Whether everything held that must."""
-        return not (self.findings or self.lost or self.opened or self.contacts) and self.growth <= MOST_GROWTH
+        return not (self.findings or self.lost or self.opened or self.contacts) and (self.growth or 0) <= MOST_GROWTH
 
     def rows(self) -> Iterator[Row]:
         """The figures."""
@@ -70,7 +70,8 @@ class Campaign:
         yield Row("fuzz.opens_refused", None if self.blind else len(self.refused), "calls", self.files)
         yield Row("fuzz.contacts", self.contacts, "connections", self.files)
         yield Row("fuzz.detectors_failed", sum(self.absent.values()), "times", self.files)
-        yield Row("fuzz.growth", self.growth / 2**20, "MiB a process", self.files)
+        growth = None if self.growth is None else self.growth / 2**20
+        yield Row("fuzz.growth", growth, "MiB a process in 1,000 files", self.files)
         yield Row("fuzz.slowest", max(self.times)[0], "s", self.files)
         yield Row("fuzz.speed", self.files / self.seconds, "files/s", self.files)
 
@@ -132,7 +133,7 @@ async def run(
         found.seconds = monotonic() - begun
         found.blind = pool.blind
         found.lost = pool.ended["crash"]
-        found.growth = pool.growth
+        found.growth = pool.growth()
         for call in pool.calls():
             (found.opened if call.done else found.refused).append(call.line)
     return found

@@ -13,11 +13,13 @@ import pytest
 from agents.review.blank import BlankDetector
 from agents.review.pdq import PdqDetector
 from agents.synthetic.container import ContainerDetector
+from streams.settings import load
 from tests.fuzz.boxes import edited, put, walk
 from tests.fuzz.campaign import Campaign, run
 from tests.fuzz.mutate import MUTATIONS, mutant
 from tests.fuzz.opener import Opener
 from tests.fuzz.seeds import make_seeds
+from tests.fuzz.watch import WatchedPool
 
 KINDS = (BlankDetector, ContainerDetector, PdqDetector)
 TIMEOUT_S = 6.0
@@ -95,3 +97,17 @@ def test_boxes_are_changed_with_the_sizes_around_them_right(seeds: dict[str, byt
     zero = put(seeds["mp4"], b"mvhd", 12, bytes(4))
     assert len(zero) == len(seeds["mp4"])
     assert zero[zero.index(b"mvhd") + 16 :][:4] == bytes(4)
+
+
+@pytest.mark.parametrize(("leak", "found"), [(20_000, 20_000_000), (0, 0)])
+def test_a_leak_shows_and_one_large_picture_does_not(leak: int, found: int, tmp_path: Path) -> None:
+    pool = WatchedPool(load(), [], tmp_path)
+    large = 100 << 20
+    pool._sizes[1] = [number * leak + (large if number > 333 else 0) for number in range(600)]
+    assert pool.growth() == found
+
+
+def test_a_process_that_has_read_little_says_nothing_of_growth(tmp_path: Path) -> None:
+    pool = WatchedPool(load(), [], tmp_path)
+    pool._sizes[1] = [number << 20 for number in range(300)]
+    assert pool.growth() is None

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from streams.extraction.detector import Detector
@@ -21,8 +24,8 @@ _ENDED = re.compile(rf"(?:^|\s|<\.\.\. )({'|'.join(CALLS)})(?:\(| resumed>).* = 
 #: strace says so when it has hold of a process.
 ATTACHED = b"attached"
 ATTACH_TIMEOUT_S = 20.0
-#: Growth is measured from this many items on: by then every decoder has been used.
-SETTLED = 150
+#: Growth is measured from this many items on, since by then every decoder has been used, and in so many such stretches.
+SETTLED, STRETCH, LEAST_STRETCHES = 150, 50, 5
 
 
 class Call(NamedTuple):
@@ -47,11 +50,9 @@ class WatchedPool(Pool):
     def __init__(self, settings: Settings, kinds: list[type[Detector]], folder: Path) -> None:
         super().__init__(settings, kinds)
         self.folder = folder
-        self._settled: dict[int, int] = {}
+        self._sizes: dict[int, list[int]] = defaultdict(list)
 
     watched = 0
-    #: By how much a process has grown between its items since it had read SETTLED of them, at most.
-    growth = 0
     #: Why processes are not watched, if so.
     blind: str | None = None
 
@@ -83,10 +84,21 @@ class WatchedPool(Pool):
         return process
 
     def _give_back(self, process: Process) -> None:
-        if process.items >= SETTLED:
-            size = process.memory()
-            self.growth = max(self.growth, size - self._settled.setdefault(process.pid, size))
+        self._sizes[process.pid].append(process.memory())
         super()._give_back(process)
+
+    def growth(self) -> float | None:
+        """By how many bytes a process grows in a thousand items, at most; None: none has read enough to say.
+
+        The median of short stretches: one large picture raises what the allocator keeps once and for all, and a leak
+        shows in every stretch.
+        """
+        found = [
+            median(later - earlier for earlier, later in pairwise(sizes[SETTLED::STRETCH])) * 1000 / STRETCH
+            for sizes in self._sizes.values()
+            if len(sizes) >= SETTLED + LEAST_STRETCHES * STRETCH
+        ]
+        return max(found, default=None)
 
     def calls(self) -> list[Call]:
         """Every call that was seen but the harmless; complete once the pool is closed."""
