@@ -75,7 +75,7 @@ class Feed:
         try:
             got = await self._consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=1000)
         except TopicAuthorizationFailedError as error:
-            raise not_allowed(self._settings, "read", str(error.args[0])) from error
+            raise not_allowed(self._settings, "read", f"topic {error.args[0]}") from error
         return [
             Record(
                 part.topic.removeprefix(self._prefix), part.partition, record.offset, _text(record.key), record.value
@@ -124,7 +124,7 @@ class Client:
         try:
             await self._producer.send_and_wait(wire, value, key=key)
         except TopicAuthorizationFailedError as error:
-            raise not_allowed(self._settings, "write to", wire) from error
+            raise not_allowed(self._settings, "write to", f"topic {wire}") from error
 
     async def submit(self, event: Upload | Segment) -> None:
         """Send an event to its topic."""

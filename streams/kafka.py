@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
@@ -81,6 +82,10 @@ async def started(client: C, settings: Settings) -> C:
         await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
         if isinstance(error, KafkaUnusable):
             raise
+        if isinstance(error, TopicAuthorizationFailedError):
+            raise not_allowed(settings, "read", f"topic {error.args[0]}") from error
+        if isinstance(error, GroupAuthorizationFailedError):
+            raise not_allowed(settings, "join", f"group {error.args[0]}") from error
         raise KafkaUnusable(f"the broker at {settings.broker} answers, but a client cannot start: {error}") from error
     return client
 
@@ -113,7 +118,7 @@ async def create_topics(settings: Settings) -> list[str]:
         for name, code, *rest in answer.topic_errors:
             error = for_code(code)
             if error is TopicAuthorizationFailedError or error is ClusterAuthorizationFailedError:
-                raise not_allowed(settings, "create", name)
+                raise not_allowed(settings, "create", f"topic {name}")
             if code and error is not TopicAlreadyExistsError:
                 hint = " Set VERISTREAM_REPLICATION to what it has." if error is InvalidReplicationFactorError else ""
                 raise KafkaUnusable(f"the broker refuses topic {name}: {(rest and rest[0]) or error.__name__}{hint}")
@@ -124,11 +129,11 @@ async def create_topics(settings: Settings) -> list[str]:
         await admin.close()
 
 
-def not_allowed(settings: Settings, do: str, wire: str) -> KafkaUnusable:
-    """What is said of a topic that this user has no right to `do` something with."""
+def not_allowed(settings: Settings, do: str, what: str) -> KafkaUnusable:
+    """What is said of a topic or group that this user has no right to `do` something with."""
     user = f"user {settings.broker_user!r}" if settings.broker_user else "this client"
     return KafkaUnusable(
-        f"{user} may not {do} topic {wire}: use the user of another role (`veristream acls list`), or give this one "
+        f"{user} may not {do} {what}: use the user of another role (`veristream acls list`), or give this one "
         "the right with `veristream acls create`"
     )
 
@@ -156,7 +161,7 @@ async def partitions_of(settings: Settings, topics: Iterable[Topic]) -> list[Top
     for wire in wires:
         row = described.get(wire)
         if row and for_code(row["error_code"]) is TopicAuthorizationFailedError:
-            raise not_allowed(settings, "read", wire)
+            raise not_allowed(settings, "read", f"topic {wire}")
         if row is None or row["error_code"]:
             raise KafkaUnusable(f"topic {wire} does not exist: run `veristream topics create`")
         parts += [TopicPartition(wire, number) for number in sorted(part["partition"] for part in row["partitions"])]
