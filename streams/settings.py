@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     sample_interval_s: float = Field(1.0, gt=0, description="a frame is sampled each so many seconds")
     max_pixels: int = Field(8192 * 4320, ge=1, description="larger pictures are refused")
     max_duration_s: float = Field(6 * 3600.0, gt=0, description="longer media is refused")
+    max_streams: int = Field(32, ge=1, description="media with more streams of picture and sound is refused")
+    max_frames: int = Field(6 * 3600 * 120, ge=1, description="decoded frames of picture of one item or stretch of it")
+    max_decoded_bytes: int = Field(8 << 40, ge=1, description="bytes of its decoded pictures")
 
     @classmethod
     def settings_customise_sources(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
+
+if TYPE_CHECKING:  # a decoding process has no use for them
+    from streams.settings import Settings
 
 
 class ExtractFailure(Exception):
@@ -57,6 +60,11 @@ class Limits(NamedTuple):
                     "EXTRACT-LIMIT",
                     f"its picture has {video.width} × {video.height} px; {self.max_pixels} px are allowed",
                 )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that the settings give."""
+    return Limits(**{name: getattr(settings, name) for name in Limits._fields})
 
 
 @dataclass

@@ -25,8 +25,9 @@ import msgspec
 from schemas.plan import Plan
 from streams.extraction.confine import FIXES, Confinement
 from streams.extraction.detector import Detector
+from streams.extraction.limits import limits_of
 from streams.extraction.process import LENGTH, Answer, Begun, Failed, Read, Ready, Start, Task, Unable
-from streams.extraction.read import ExtractFailure, Limits, Reading
+from streams.extraction.read import ExtractFailure, Reading
 from streams.metrics import Metrics
 from streams.settings import Settings, SettingsError
 
@@ -399,7 +400,7 @@ async def probe(settings: Settings) -> Confinement:
 
 
 def _task_of(settings: Settings) -> Task:
-    return Task(tuple(Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)))
+    return Task(tuple(limits_of(settings)))
 
 
 def _environment() -> dict[str, str]:
