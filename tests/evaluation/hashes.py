@@ -24,6 +24,7 @@ from streams.extraction.read import Limits, read
 from streams.settings import Settings
 from tests.bench.report import Row
 from tests.evaluation.footage import CLIPS, EDITS, clip, edited, stills
+from tests.evaluation.recall import tier0
 
 
 class Query(NamedTuple):
@@ -75,7 +76,7 @@ def _query(name: str, edit: str) -> Query:
     with TemporaryDirectory(prefix="veristream-eval-") as folder:
         target = Path(folder, "edited.mp4")
         edited(clip(name), target, EDITS[edit])
-        return Query(name, edit, read(target, [PdqDetector()], limits).frames)
+        return Query(name, edit, read(target, [PdqDetector()], limits, tier0()).frames)
 
 
 def _unrelated(entries: list[HashEntry], queries: list[Query], most: int, quality: int) -> Iterator[Row]:
