@@ -29,6 +29,11 @@ _SIGKILL = 9
 #: Same numbers on every machine.
 _FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
+#: Those of them whose failure is told; libc has no functions for them.
+_NAMES: dict[object, str] = {
+    _FSOPEN: "fsopen", _FSCONFIG: "fsconfig", _FSMOUNT: "fsmount",
+    _LANDLOCK_CREATE: "landlock_create_ruleset", _LANDLOCK_RESTRICT: "landlock_restrict_self",
+}  # fmt: skip
 _FSCONFIG_CREATE = 6
 _MOUNT_READ_ONLY = 0x1 | 0x2 | 0x4 | 0x8  # and no set-user-ID, devices, programs
 _CAP_SYS_CHROOT = 1 << 18
@@ -118,7 +123,7 @@ class Jail:
         answer: int = getattr(self._libc, name)(*arguments)
         if answer < 0:
             code = ctypes.get_errno()
-            what = {_FSOPEN: "fsopen", _FSCONFIG: "fsconfig", _FSMOUNT: "fsmount"}.get(arguments[0], name)  # type: ignore[call-overload]
+            what = name if name != "syscall" else _NAMES[arguments[0]]
             raise OSError(code, f"{what}: {os.strerror(code)}")
         return answer
 
@@ -142,7 +147,6 @@ class Jail:
         os.fchdir(self._root)
         os.chroot(".")
         os.close(self._root)
-        self._keep_capabilities(0)
         return ", ".join(name for name in _CLONE_NEW if name != "uts") + ", an empty root"
 
     def _keep_capabilities(self, kept: int) -> None:
@@ -174,7 +178,8 @@ class Jail:
     def _limits(self) -> str:
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        return "memory, descriptors, writing"
+        self._keep_capabilities(0)  # root's, where there are no namespaces
+        return "memory, descriptors, writing, capabilities"
 
     def _seccomp(self) -> str:
         seccomp.restrict(self._libc)
