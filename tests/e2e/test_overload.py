@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from pathlib import Path
 
-from processes import settings_for, start, stop
+from processes import settings_for, start, stop, until
 from test_faults import count, send_many, verdicts
 
 from deploy.commands import seed
@@ -40,6 +40,8 @@ async def test_while_one_agent_is_away_every_item_is_held_in_time_and_finished_w
         running = [worker("identity,extraction,synthetic,rumor"), worker("verdict")]
         try:
             ids = await send_many(settings, media.sound, ITEMS)
+            waits = 'veristream_lag_seconds{agent="extraction"}'
+            await asyncio.to_thread(until, lambda: running[0].metric(waits) > 1.0, "extraction said no lag in time")
             held = await verdicts(settings, set(ids))
             assert {len(several) for several in held.values()} == {1}
             for (verdict,) in held.values():
@@ -56,6 +58,7 @@ async def test_while_one_agent_is_away_every_item_is_held_in_time_and_finished_w
                 assert (first.verdict_id, second.verdict) == (held[event_id][0].verdict_id, "publish")
                 assert second.replaces == first.verdict_id
             assert await count(settings, DEADLETTERS) == 0
+            await asyncio.to_thread(until, lambda: running[0].metric(waits) == 0.0, "it still waits for something")
         finally:
             for each in running:
                 stop(each)
