@@ -1,4 +1,4 @@
-"""Kafka beside Faust: provisioning topics, and reading topics back."""
+"""Clients of Kafka: starting them, the topics they need and how those are configured, and how far reading has come."""
 
 from __future__ import annotations
 
