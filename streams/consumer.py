@@ -21,6 +21,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from streams.ages import Ages
+from streams.ends import Ends
 from streams.kafka import started
 from streams.membership import LAST_COMMIT_S, consumer_settings
 from streams.offsets import Offsets
@@ -79,6 +80,7 @@ class Consumer:
         self.assigned: frozenset[TopicPartition] | None = None
         self.offsets = Offsets()
         self._ages = Ages()
+        self._ends = Ends()
         self._topics = tuple(topics)
         self._session_s = settings.session_timeout_s
         self._grace_s = settings.shutdown_grace_s
@@ -95,6 +97,7 @@ class Consumer:
         self._member_at = boot_clock()
         self._commit_task: asyncio.Task[None] | None = None
         self._committer: asyncio.Task[None] | None = None
+        self._asker: asyncio.Task[None] | None = None
 
     # Joining and leaving.
 
@@ -108,12 +111,15 @@ class Consumer:
         self._consumer.subscribe(self._topics, listener=_Listener(self))
         await started(self._consumer, self._settings)
         self._committer = asyncio.create_task(self._commit_regularly(), name=f"commits of {self.group}")
+        ends = self._ends.follow(self._consumer, lambda: self.assigned or frozenset())
+        self._asker = asyncio.create_task(ends, name=f"ends of {self.group}")
 
     async def stop(self) -> None:
         """Commit what is done and leave. Whoever works must have stopped."""
-        if self._committer:
-            self._committer.cancel()
-            await asyncio.gather(self._committer, return_exceptions=True)
+        tasks = [task for task in (self._committer, self._asker) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._consumer:
             await self._last_commit()
             self._end_epoch()
@@ -320,7 +326,8 @@ class Consumer:
         for part in self.assigned or ():
             begun = self._committed.get(part, self._origin.get(part, self._position(part)))
             served = cluster.leader_for_partition(part) not in (None, -1)
-            found[part] = Place(begun, self._client.highwater(part), served, self._ages.sent_at(part, begun))
+            end = self._ends.of(part, self._client.highwater(part))
+            found[part] = Place(begun, end, served, self._ages.sent_at(part, begun))
         return found
 
     def _position(self, part: TopicPartition) -> int | None:
@@ -352,6 +359,7 @@ class Consumer:
             "coordination": self._coordinator._coordination_task,
             "fetching": self._client._fetcher._fetch_task,
             "committing": self._committer,
+            "asking for ends": self._asker,
         }
         for name, task in tasks.items():
             if task is not None and task.done():

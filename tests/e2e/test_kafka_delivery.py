@@ -38,6 +38,31 @@ async def test_a_worker_killed_with_a_slow_message_at_the_head_leaves_no_gap(kaf
         assert s.seen == set(range(200))
 
 
+async def test_a_window_full_of_slow_messages_holds_up_no_other_lane(kafka, tmp_path):
+    async with stage(kafka, tmp_path, partitions=1) as s:
+        worker = s.worker("Laned").start()
+        await s.submit(range(100), publishers=100, title="600")  # more than a window
+        await s.submit(range(100, 150))
+        await s.until(lambda: s.seen == set(range(100, 150)), "the quick lane goes on", 30)
+        quick = 'veristream_lag_messages{agent="laned-quick",partition="0",topic="uploads"}'
+        await s.until(lambda: worker.metric(quick) == 0, "and commits", 15)
+        slow = quick.replace("laned-quick", "laned")
+        await s.until(lambda: worker.metric(slow) == 150, "nothing of the slow lane is committed", 20)
+        assert worker.end(signal.SIGTERM) == 0, "what is not done in time is given up, in good order"
+
+
+async def test_what_nobody_can_read_stops_nothing_behind_it(kafka, tmp_path):
+    async with stage(kafka, tmp_path, partitions=1) as s:
+        worker = s.worker("Echo").start()
+        bad = [b"{", b"\xff\xfe", b"", None, b"[]", encode(upload(1, title="fail")), encode(upload(1, title="refuse"))]
+        for number, value in enumerate(bad):
+            await s.client.send_raw(UPLOADS, b"publisher", value)
+            await s.submit([number + 10])
+        await s.until(lambda: len(s.seen) == len(bad) and len(s.letters) == len(bad), "all come out")
+        assert [letter.value for letter in s.letters] == bad
+        await s.until(lambda: worker.lag() == 0, "all is committed", 15)
+
+
 async def test_an_output_that_the_broker_refuses_becomes_a_dead_letter_and_the_rest_goes_on(kafka, tmp_path):
     small = {"admitted": {"max.message.bytes": "4000"}}
     async with stage(kafka, tmp_path, configs=small) as s:
