@@ -75,6 +75,8 @@ class Shown:
         mask = edges(change)
         stand = [one for one in self._standing if one.stands(change)]
         gone = [one for one in self._standing if one not in stand]
+        if gone:
+            self._searched = None  # should it come back, it is to be found again
         for one in stand:
             one.until_s = at_s
         if dense(mask, (one.area for one in stand), self._searched):
