@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import av
 import av.logging
+import numpy as np
 
 from tests.fuzz.boxes import box
 from tests.streams.clips import clip, with_cover
@@ -85,11 +86,25 @@ def make_seeds(folder: Path) -> dict[str, bytes]:
         )  # fmt: skip
         made[name] = path.read_bytes()
     made["mp3-cover"] = with_cover(folder / "cover.mp3", folder / "mp3.mp3").read_bytes()
+    made["mkv-black"] = black(folder / "black.mkv").read_bytes()
     made["mkv-subtitles"] = with_subtitles(folder / "subtitles.mkv", folder / "mkv.mkv", "ass").read_bytes()
     made["mp4-subtitles"] = with_subtitles(folder / "subtitles.mp4", folder / "mp4.mp4", "mov_text").read_bytes()
     made["mp4-c2pa"] = made["mp4"] + C2PA  # in front it would move the samples from where the index says
     made["mp3-c2pa"] = _geob() + made["mp3"]
     return made
+
+
+def black(path: Path) -> Path:
+    """A second of nothing to be seen, which detectors have branches of their own for."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.zeros((64, 96, 3), np.uint8), format="rgb24")
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
 
 
 def with_subtitles(path: Path, clip: Path, codec: str) -> Path:
