@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from confluent_kafka import Consumer, Producer, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
@@ -396,3 +397,20 @@ async def test_letters_that_come_of_a_replay_are_not_met_again_in_it(outside: Ou
     assert [each.outcome for each in done] == ["replayed"]
     assert [row["state"] for row in await listed()] == ["replayed", "waiting"]
     assert {DEADLETTERS.partitions, REPLAYS.partitions, UPLOADS.partitions} == {12}
+
+
+async def test_a_broker_that_is_lost_in_the_middle_is_told_with_what_to_do(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.letter()
+
+    async def lost(*_: object, **__: object) -> AsyncIterator[module.Replayed]:
+        yield module.Replayed("3@0", "replayed")
+        raise KafkaConnectionError("it is gone")
+
+    monkeypatch.setattr(DeadLetters, "replay", lost)
+    outside.letter()
+    code, said = await command("replay", "--all")
+    assert code == 1
+    assert "run this again" in said
+    assert "1 put back" in said
