@@ -18,9 +18,10 @@ from schemas.message import Refused, convert
 from schemas.plan import Look, Plan
 from schemas.policy import DetectorRule, ExtractionPolicy, Policy, default_policy
 from streams.extraction.detector import SOUND_RATE, Cue, Detector, Findings, Frame, Source
-from streams.extraction.limits import Limits
+from streams.extraction.limits import Limits, limits_of
 from streams.extraction.plan import closer, plan_for
 from streams.extraction.read import read
+from streams.settings import load
 
 LIMITS = Limits(sample_interval_s=0.5, max_pixels=1_000_000, max_duration_s=3600.0)
 
@@ -153,6 +154,13 @@ def test_a_policy_that_says_what_cannot_be_is_refused_with_the_field(rules: dict
     with pytest.raises(Refused) as caught:
         convert(ExtractionPolicy, rules)
     assert named in str(caught.value)
+
+
+def test_the_settings_are_the_limits() -> None:
+    settings = load(
+        sample_interval_s=0.3, max_pixels=7, max_duration_s=8, max_streams=3, max_frames=5, max_decoded_bytes=9
+    )
+    assert limits_of(settings) == Limits(0.3, 7, 8.0, 3, 5, 9)
 
 
 # What detectors see of it.
