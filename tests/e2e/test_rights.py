@@ -159,6 +159,25 @@ async def test_an_agents_user_is_in_no_other_agents_group(secured: Secured) -> N
         await consumer.stop()
 
 
+def test_a_worker_that_lacks_a_right_to_read_says_so_and_ends(secured: Secured) -> None:
+    settings = secured.as_("review", name="no-input") | {"http_port": 0}
+    secured.take("no-input", TOPICS["signals"], AclOperation.READ)
+
+    def refused() -> str:
+        ended = command(settings, "worker", "--agents", "review")
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stderr
+        return ended.stderr.splitlines()[-1]
+
+    assert f"may not read topic {secured.wire(TOPICS['signals'])}: use" in refused()
+    asyncio.run(give(load(**secured.admin), secured.user("no-input"), rights_of(["review"], load(**secured.admin))))
+    other = settings | {"group_prefix": "elsewhere"}
+    ended = command(other, "worker", "--agents", "review")
+    assert ended.returncode == 1
+    assert "may not join group elsewhere-review: use" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 async def test_whoever_creates_topics_reads_and_writes_none(secured: Secured) -> None:
     settings = load(**await asyncio.to_thread(secured.as_, "provision"))
     producer = AIOKafkaProducer(**connection(settings))
@@ -214,6 +233,7 @@ def serving(*asked: tuple[Mapping[str, Any], Path, str]) -> Iterator[list[int]]:
         assert "Traceback" not in said, said
 
 
+@pytest.mark.timeout(600)  # ten processes of ours start in it
 def test_every_role_does_its_work_with_its_own_rights_alone(secured: Secured, media: Any) -> None:
     registry, reader = secured.as_("registry"), secured.as_("reader")
     asyncio.run(seed(load(**registry)))
@@ -234,7 +254,7 @@ def test_every_role_does_its_work_with_its_own_rights_alone(secured: Secured, me
             shown = command(registry, "publisher", "show", "newcomer", "--json")
             assert json.loads(shown.stdout)["publisher_id"] == "newcomer", shown.stderr
             _complaint_is_ruled_on(secured, f"http://127.0.0.1:{entry}", verdict["content_id"])
-        asyncio.run(_put_back(secured))
+        _put_back(secured)
     letter = asyncio.run(first(reader, DEADLETTERS))
     assert letter.topic == secured.wire(UPLOADS)  # type: ignore[attr-defined]
     decision = asyncio.run(first(reader, TOPICS["decisions"]))
@@ -257,14 +277,19 @@ def _complaint_is_ruled_on(secured: Secured, url: str, content_id: str) -> None:
     until(lambda: state() == "rejected", "it was ruled on", 60)
 
 
-async def _put_back(secured: Secured) -> None:
+def _put_back(secured: Secured) -> None:
     """Have something go to the dead letters, and put it back as whoever looks after them."""
-    ingest, operator = [await asyncio.to_thread(secured.as_, role) for role in ("ingest", "dead-letters")]
-    async with Client(load(**ingest)) as client:
-        await client.send_raw(UPLOADS, b"demo", b"not an event")
-    letter = await first(operator, DEADLETTERS)
-    async with Client(load(**operator)) as client:
-        await client.send_raw(UPLOADS, b"demo", letter.value)  # type: ignore[attr-defined]
+    asyncio.run(_send_raw(secured.as_("ingest"), b"not an event"))
+    operator = secured.as_("dead-letters")
+    asyncio.run(first(operator, DEADLETTERS))
+    ended = command(operator, "deadletters", "replay", "--topic", "uploads", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[0])["outcome"] == "replayed"
+
+
+async def _send_raw(settings: Mapping[str, Any], value: bytes) -> None:
+    async with Client(load(**settings)) as client:
+        await client.send_raw(UPLOADS, b"demo", value)
 
 
 def _put(url: str, body: Mapping[str, Any]) -> int:
