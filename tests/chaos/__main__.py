@@ -50,6 +50,8 @@ def main() -> int:
     except KafkaError as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         if given.keep:
             console.print(f"logs: {folder}")

@@ -81,9 +81,13 @@ class Groups:
     def lag(self) -> int | None:
         """Messages not committed yet, of all groups; None where a broker does not answer."""
         try:
-            return sum(self._lag(group, topic) for group, topic in self._inputs)
+            return sum(self.lags().values())
         except KafkaException:
             return None
+
+    def lags(self) -> dict[str, int]:
+        """The same by group and topic. Raises KafkaException where a broker does not answer."""
+        return {f"{group} on {topic}": self._lag(group, topic) for group, topic in self._inputs}
 
     def _lag(self, group: str, topic: str) -> int:
         answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S)

@@ -182,9 +182,14 @@ def play(
     outside.start()
     try:
         load.start()
-        stage.until(
-            lambda: load.sent > stage.rate and tally.waiting < stage.rate, "the load was not answered before the fault"
-        )
+        try:
+            stage.until(
+                lambda: load.sent > stage.rate and tally.waiting < stage.rate,
+                "the load was not answered before the fault",
+            )
+        except HarnessFailed as failure:
+            seen = f"{load.sent} sent, {tally.waiting} waiting, without {tally.count().missing}"
+            raise HarnessFailed(f"{failure}: {seen}; lag {stage.groups.lags()}") from failure
         settled = monotonic()
         stage.wait(before_s)
         begun = monotonic()

@@ -217,6 +217,10 @@ class Tally:
 
     def count(self) -> Count:
         """The figures as they stand now."""
+        with self._lock:
+            return self._count()
+
+    def _count(self) -> Count:
         missing: Counter[str] = Counter()
         lost = 0
         for event in self.events.values():
