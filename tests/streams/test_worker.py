@@ -521,7 +521,7 @@ class Outside:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert self.process.stdout
-        assert await asyncio.wait_for(self.process.stdout.readline(), 30) == b"ready\n"
+        assert await asyncio.wait_for(self.process.stdout.readline(), 90) == b"ready\n"
 
     async def end(self, number: signal.Signals) -> int:
         self.process.send_signal(number)
