@@ -94,7 +94,8 @@ class Agent(abc.ABC):
     #: Of a slow agent: how many messages of a lane are in preparation at once, in one worker.
     window: ClassVar[int] = 64
     #: Of a slow agent: ways beside each other, each with a consumer group and so a place of its own in every topic.
-    #: What is in one lane never waits for what is in another. The first lane's group has the agent's own name.
+    #: What is in one lane never waits for what is in another. The first lane's group has the agent's own name. Each
+    #: lane restores and ticks by itself, so an agent with several keeps no state.
     lanes: ClassVar[tuple[str, ...]] = ("",)
 
     def __init__(self, context: Context) -> None:
