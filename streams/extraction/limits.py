@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +11,12 @@ import av
 
 if TYPE_CHECKING:  # a decoding process has no use for them
     from streams.settings import Settings
+
+
+#: Room that must be left, in bytes, when an item has been read; and of its largest picture, in frames of four bytes a
+#: pixel: what a decoder may ask for before it shows the next.
+LEAST_ROOM = 32 << 20
+SPARE_FRAMES = 4
 
 
 class ExtractFailure(Exception):
@@ -65,6 +72,20 @@ class Limits(NamedTuple):
 def limits_of(settings: Settings) -> Limits:
     """The limits that the settings give."""
     return Limits(**{name: getattr(settings, name) for name in Limits._fields})
+
+
+def check_room(videos: Sequence[Any] = ()) -> None:
+    """Hold what was read against what a decoder says that got no memory: to FFmpeg a frame without room is damaged
+    data, and what is damaged is passed over. Asked for after reading, when decoders hold all that they hold.
+
+    Raises:
+        MemoryError: there is too little left for anything to have been decoded for certain.
+    """
+    frame = max((video.width * video.height * 4 for video in videos), default=0)
+    try:
+        mmap.mmap(-1, max(LEAST_ROOM, SPARE_FRAMES * frame)).close()  # never touched, so it costs nothing
+    except OSError as error:
+        raise MemoryError from error
 
 
 @dataclass

@@ -11,7 +11,7 @@ import av
 import av.logging
 
 from streams.extraction.codecs import DECODERS
-from streams.extraction.limits import ExtractFailure
+from streams.extraction.limits import ExtractFailure, check_room
 
 #: Containers of ingest tiers, by FFmpeg's names. What is not here (playlists, scripts, images, raw streams) is not
 #: probed at all: an m3u8 or a concat script would have the demuxer open what it names.
@@ -55,6 +55,8 @@ def opened(source: Openable) -> Iterator[Any]:
                     "codec_whitelist": ",".join(sorted(DECODERS)),  # of those that probing tries
                 },
             )
+        except MemoryError:  # one of PyAV's is an FFmpegError too, and says nothing of the media
+            raise
         except (av.FFmpegError, ValueError) as error:
             raise _not_opened(source, error) from error
         with container:
@@ -72,6 +74,7 @@ def _check_codecs(container: Any) -> None:
 
 
 def _not_opened(source: Openable, error: Exception) -> ExtractFailure:
+    check_room()
     with source.open("rb") as file:
         head = file.read(256)
     if any(head.startswith(magic, at) for at, magic in SIGNATURES):
@@ -96,6 +99,8 @@ def packets(container: Any, streams: Sequence[Any]) -> Iterator[Any]:
             yield next(found)
         except StopIteration:
             return
+        except MemoryError:
+            raise
         except av.FFmpegError:  # the file ends in the middle, or its index lies: what came before counts
             return
         except IndexError:  # PyAV's end, sometimes, of a file in which further streams have begun: see grown
@@ -106,6 +111,8 @@ def frames_of(packet: Any) -> Iterator[Any]:
     """What a packet holds. A damaged one is passed over."""
     try:
         yield from packet.decode()
+    except MemoryError:
+        raise
     except av.FFmpegError:
         return
 

@@ -184,6 +184,8 @@ class Panel:
             if method == "findings":  # what cannot go over the wire must not cost the item either
                 return _FINDINGS.decode(_WIRE.encode(answer))
             return _cues(answer) if method in ("see", "hear") else None
+        except MemoryError:  # that is the process's, and the next item's too
+            raise
         except Exception as error:
             self._seats.remove(seat)
             why = f"{seat.detector.name}: {type(error).__name__}: {error}"[:300]

@@ -212,6 +212,8 @@ class Track:
     def _decoded(self, decode: Callable[[], Any], *, planned: bool) -> Iterator[tuple[Any, bool]]:
         try:
             frames = decode()
+        except MemoryError:
+            raise
         except av.FFmpegError:  # players show the rest, so the rest is reviewed
             return
         for frame in frames:

@@ -84,6 +84,7 @@ class Process:
         self.items = 0
         self.confinement = Confinement()
         self._size = 0
+        self._spent = False
 
     @classmethod
     async def start(cls, start: Start) -> Process:
@@ -141,6 +142,7 @@ class Process:
                 raise _Gone from error
             answer = await self._answer()
         if isinstance(answer, Failed) and answer.code.startswith("EXTRACT-"):
+            self._spent = answer.spent
             raise ExtractFailure(answer.code, answer.text)
         if not isinstance(begun, Begun) or not isinstance(answer, Read):
             raise _Died("it answered out of turn")
@@ -182,6 +184,8 @@ class Process:
     @property
     def worn(self) -> str | None:
         """Why it should be replaced, if it should."""
+        if self._spent:
+            return "memory"
         if self.items >= ITEMS_PER_PROCESS:
             return "items"
         return "growth" if self.memory() - self._size > MOST_GROWTH else None
@@ -218,7 +222,7 @@ class Pool:
     def __init__(self, settings: Settings, kinds: list[type[Detector]], metrics: Metrics | None = None) -> None:
         self.size = settings.extract_workers
         self._metrics = metrics
-        #: How often a process was ended, by why: timeout, crash, items, growth, cancelled.
+        #: How often a process was ended, by why: timeout, crash, memory, items, growth, cancelled.
         self.ended: Counter[str] = Counter()
         #: What holds the processes; known once they are warm.
         self.confinement = Confinement()
@@ -294,14 +298,19 @@ class Pool:
         await self.warm()
         task = msgspec.structs.replace(self._task, plan=plan, stretch=stretch)
         with path.open("rb") as file:
+            why = "the processes that read media die at once"
             for _ in range(TRIES):
-                process = await self._take()
+                try:
+                    process = await self._take()
+                except (PoolUnusable, SettingsError) as error:  # killed while it began, perhaps
+                    why = f"no process to read it can be started: {error}"
+                    continue
                 try:
                     return await self._read(process, file.fileno(), task)
                 except _Gone:  # as the kernel does that is short of memory; the item is not to blame
                     log.error("a decoding process died while it waited; starting another")
                     self._replace(process, "crash")
-        raise ExtractFailure("EXTRACT-CRASHED", "the processes that read media die at once")
+        raise ExtractFailure("EXTRACT-CRASHED", why)
 
     async def _read(self, process: Process, item: int, task: Task) -> Reading:
         try:
@@ -342,9 +351,6 @@ class Pool:
             if process is None:
                 try:
                     return await self._begin()
-                except (PoolUnusable, SettingsError) as error:
-                    self._free.put_nowait(None)
-                    raise ExtractFailure("EXTRACT-CRASHED", f"no process to read it can be started: {error}") from error
                 except BaseException:
                     self._free.put_nowait(None)
                     raise

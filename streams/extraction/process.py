@@ -38,7 +38,14 @@ BUFFER = 1 << 18
 #: What numpy imports only when something of it is first used, and a detector's rare branch may be the first.
 EAGER = ("numpy.ma", "numpy.linalg", "numpy.fft", "numpy.random")
 #: Character sets that FFmpeg converts from: glibc opens a file for each when it is first asked for one.
-CHARSETS = ("ISO6937", *(f"ISO8859-{part}" for part in (*range(1, 12), 13, 14, 15)), "GB2312", "GB18030", "BIG5", "KSC5601")
+CHARSETS = (
+    "ISO6937",
+    *(f"ISO8859-{part}" for part in (*range(1, 12), 13, 14, 15)),
+    "GB2312",
+    "GB18030",
+    "BIG5",
+    "KSC5601",
+)
 #: Before each answer, its length.
 LENGTH = struct.Struct("=I")
 
@@ -84,10 +91,11 @@ class Read(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """An item could not be read: an EXTRACT-* code, and why."""
+    """An item could not be read: an EXTRACT-* code, and why. `spent`: the process should read no other."""
 
     code: str
     text: str
+    spent: bool = False
 
 
 class Handed:
@@ -164,7 +172,8 @@ def _answer(item: Handed, task: Task, detectors: list[Detector]) -> Read | Faile
     except ExtractFailure as failure:
         return Failed(failure.code, failure.text.encode("utf-8", "replace").decode())
     except MemoryError:
-        return Failed("EXTRACT-LIMIT", "reading it took more memory than allowed")
+        # What took it may not be given back, and the next item would be called damaged for the want of it.
+        return Failed("EXTRACT-LIMIT", "reading it took more memory than allowed", spent=True)
 
 
 def _rehearse(task: Task, detectors: list[Detector]) -> None:

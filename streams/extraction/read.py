@@ -11,7 +11,7 @@ import msgspec
 from schemas.plan import Plan, Ran
 from schemas.signals import Caption, FrameHash, MediaFacts, Signal, Utterance
 from streams.extraction.detector import Detector, Findings, Source
-from streams.extraction.limits import ExtractFailure, Limits, Meter
+from streams.extraction.limits import ExtractFailure, Limits, Meter, check_room
 from streams.extraction.media import Openable, frames_of, grown, opened, packets, played
 from streams.extraction.panel import Panel, Shown
 from streams.extraction.picture import Easel, Pace, Track
@@ -105,6 +105,7 @@ def _read(
         for further in audios[1:] if panel.wants_sound else ():  # one after the other: detectors hear one at a time
             with opened(source) as anew:
                 run.over(anew, [stream for stream in anew.streams.audio if stream.index == further.index])
+        check_room(videos)
         found = panel.findings()
         video, audio = next(iter(videos), None), next(iter(audios), None)
         media = MediaFacts(

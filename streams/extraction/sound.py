@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import av
@@ -53,6 +52,8 @@ class Sound:
             return
         try:
             yield from packet.decode()
+        except MemoryError:
+            raise
         except av.FFmpegError:  # players play the rest, so the rest is reviewed
             return
 
@@ -84,11 +85,14 @@ class Sound:
 
     def _rest(self) -> Iterator[Heard]:
         """What the resampler still holds; sound that it could not take costs no more than itself."""
-        if self._resampler is not None:
-            with suppress(av.FFmpegError, ValueError):
-                self._convert()
-            with suppress(av.FFmpegError, ValueError):
-                self._keep(self._resampler.resample(None))
+        if (resampler := self._resampler) is not None:
+            for last in (self._convert, lambda: self._keep(resampler.resample(None))):
+                try:
+                    last()
+                except MemoryError:
+                    raise
+                except (av.FFmpegError, ValueError):
+                    continue
             self._resampler = None
         yield from self._whole()
 

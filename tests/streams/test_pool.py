@@ -19,8 +19,8 @@ from clips import clip
 from trial_detectors import Moody, Unloadable
 
 from streams.extraction.confine import MAX_FILES
-from streams.extraction.pool import ITEMS_PER_PROCESS, Pool, PoolUnusable
-from streams.extraction.process import Failed, Handed, Task, _answer
+from streams.extraction.pool import ITEMS_PER_PROCESS, Pool, PoolUnusable, Process
+from streams.extraction.process import Failed, Handed, Start, Task, _answer
 from streams.extraction.read import ExtractFailure, Limits, Reading
 from streams.settings import load
 
@@ -117,18 +117,65 @@ async def test_time_counts_from_the_beginning_of_the_reading_not_from_the_wait(
     assert isinstance(await waiting, Reading)
 
 
-@pytest.mark.parametrize(
-    ("title", "reason"),
-    [("allocate 4", "MemoryError"), ("raise it is ill", "it is ill")],
-)
-async def test_a_detector_that_outgrows_its_limits_is_absent_from_its_item(
-    pool: Pool, titled: Callable[[str], Path], title: str, reason: str
-) -> None:
-    reading = await pool.read(titled(title))
+async def test_a_detector_that_fails_is_absent_from_its_item(pool: Pool, titled: Callable[[str], Path]) -> None:
+    reading = await pool.read(titled("raise it is ill"))
     assert len(reading.absent) == 1
-    assert reason in reading.absent[0]
+    assert "it is ill" in reading.absent[0]
     assert reading.media.video_codec == "h264"
     assert (await pool.read(titled(""))).absent == ()
+
+
+async def test_an_item_that_takes_too_much_memory_costs_its_process_and_no_other_item(
+    titled: Callable[[str], Path],
+) -> None:
+    pool = pool_of(1)
+    try:
+        before = process_of(await pool.read(titled("")))
+        with pytest.raises(ExtractFailure, match="more memory than allowed"):
+            await pool.read(titled("allocate 4"))
+        assert process_of(await pool.read(titled(""))) != before
+        assert pool.ended == {"memory": 1}
+    finally:
+        await pool.close()
+
+
+async def test_a_process_without_memory_is_not_taken_for_damaged_media(tmp_path: Path) -> None:
+    large = clip(tmp_path / "large.mp4", seconds=1, size=(3840, 2160))
+    small = clip(tmp_path / "small.mp4", seconds=1)
+    pool = pool_of(1)
+    try:
+        starved = process_of(await pool.read(small))
+        held = int(Path(f"/proc/{starved}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.prlimit(starved, resource.RLIMIT_AS, (held, held))
+        # FFmpeg's answer where it gets no memory is one of its own errors, as for what is damaged.
+        with pytest.raises(ExtractFailure, match="more memory than allowed"):
+            await pool.read(large)
+        assert pool.ended == {"memory": 1}
+        assert process_of(await pool.read(small)) != starved
+    finally:
+        await pool.close()
+
+
+async def test_a_process_that_is_killed_while_it_begins_costs_no_item(
+    titled: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = pool_of(1)
+    await pool.warm()
+    really, tries = Process.start, []
+
+    async def start(given: Start) -> Process:
+        tries.append(given)
+        if len(tries) <= 2:  # once when it is replaced, and once when the item asks for it
+            raise PoolUnusable("a decoding process does not begin (exit code -9)")
+        return await really(given)
+
+    monkeypatch.setattr(Process, "start", start)
+    try:
+        with pytest.raises(ExtractFailure, match="EXTRACT-CRASHED"):
+            await pool.read(titled("exit 3"))
+        assert isinstance(await pool.read(titled("")), Reading)
+    finally:
+        await pool.close()
 
 
 async def test_descriptors_are_limited_even_where_nothing_is_confined(titled: Callable[[str], Path]) -> None:
@@ -151,6 +198,7 @@ def test_a_reading_that_needs_too_much_memory_is_a_limit(
         answer = _answer(Handed(file.fileno()), Task(tuple(Limits(1.0, 1 << 20, 60.0))), [])
     assert isinstance(answer, Failed)
     assert (answer.code, answer.text) == ("EXTRACT-LIMIT", "reading it took more memory than allowed")
+    assert answer.spent
 
 
 async def test_what_the_reading_says_of_a_file_comes_through(pool: Pool, tmp_path: Path) -> None:
