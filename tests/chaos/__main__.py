@@ -45,18 +45,21 @@ def main() -> int:
         console.print(f"there is no such fault; there are {', '.join(f'{f.number} {f.name}' for f in FAULTS)}")
         return 2
     folder = Path(tempfile.mkdtemp(prefix="veristream-chaos-"))
+    rows: list[Row] = []
+    stopped = False
     try:
-        rows = _run(chosen, folder, events=given.events, rate=given.rate)
+        _run(chosen, folder, rows, events=given.events, rate=given.rate)
     except KafkaError as error:
         console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:
-        return 130
+        stopped = True
     finally:
         if given.keep:
             console.print(f"logs: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
+    rows.sort(key=lambda row: row.number)
     Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(table(rows))
     target = write(rows)
     if given.docs:
@@ -68,11 +71,11 @@ def main() -> int:
         + (f"; missed: {', '.join(missed)}" if missed else "")
         + (f"; skipped: {', '.join(skipped)}" if skipped else "")
     )
-    return 1 if missed else 0
+    return 130 if stopped else 1 if missed else 0
 
 
-def _run(chosen: Sequence[Fault], folder: Path, *, events: int, rate: float) -> list[Row]:
-    rows: list[Row] = []
+def _run(chosen: Sequence[Fault], folder: Path, rows: list[Row], *, events: int, rate: float) -> None:
+    """Play them, each fault's row to `rows` as soon as it is known."""
     shared: Cluster | None = None
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -103,7 +106,6 @@ def _run(chosen: Sequence[Fault], folder: Path, *, events: int, rate: float) -> 
         finally:
             if shared is not None:
                 shared.stop()
-    return sorted(rows, key=lambda row: row.number)
 
 
 def _one(fault: Fault, shared: Cluster | None, folder: Path, *, events: int, rate: float, say: object) -> Row:

@@ -183,13 +183,12 @@ def play(
     try:
         load.start()
         try:
-            stage.until(
-                lambda: load.sent > stage.rate and tally.waiting < stage.rate,
-                "the load was not answered before the fault",
-            )
+            stage.until(lambda: load.sent > stage.rate and tally.waiting < stage.rate, "the load was not answered")
         except HarnessFailed as failure:
-            seen = f"{load.sent} sent, {tally.waiting} waiting, without {tally.count().missing}"
-            raise HarnessFailed(f"{failure}: {seen}; lag {stage.groups.lags()}") from failure
+            raise HarnessFailed(
+                f"{failure} before the fault: this machine sustains less than {stage.rate:.0f} a second (--rate); "
+                f"{load.sent} sent, {tally.waiting} waiting, lag {stage.groups.lags()}"
+            ) from failure
         settled = monotonic()
         stage.wait(before_s)
         begun = monotonic()

@@ -49,7 +49,7 @@ def test_what_was_not_played_is_neither_passed_nor_without_a_word():
 
 
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: list[Row], *arguments: str) -> int:
-    monkeypatch.setattr(command, "_run", lambda *_, **__: rows)
+    monkeypatch.setattr(command, "_run", lambda _chosen, _folder, into, **_: into.extend(rows))
     monkeypatch.setattr(report, "BUILD", tmp_path)
     monkeypatch.setattr("sys.argv", ["chaos", *arguments])
     return command.main()
