@@ -15,6 +15,7 @@ Suite(
         "extraction.side_by_side": "tests.bench.extraction:side_by_side",
         "pipeline": "tests.bench.pipeline:measure",
         "livestreams": "tests.bench.livestreams:measure",
+        "captions": "tests.bench.media_text:measure",
         "review": "tests.bench.judging:review",
         "rumor": "tests.bench.judging:rumor",
         "judge": "tests.bench.judging:judge",

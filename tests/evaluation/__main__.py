@@ -12,6 +12,8 @@ Suite(
         "review.nudity": "tests.evaluation.nudity:measure",
         "review.terms": "tests.evaluation.texts:terms",
         "rumor": "tests.evaluation.texts:rumors",
+        "captions": "tests.evaluation.captions:measure",
+        "speech": "tests.evaluation.speech:measure",
         "synthetic.aigc": "tests.evaluation.labels:measure",
     },
 ).run()
