@@ -35,6 +35,8 @@ class Row:
     number: int
     name: str
     about: str
+    #: Events a second that were sent.
+    rate: float = 0.0
     events: int = 0
     lost: int = 0
     conflicting: int = 0
@@ -89,6 +91,7 @@ def row_of(fault: Fault, outcome: Outcome) -> Row:
         number=fault.number,
         name=fault.name,
         about=fault.about,
+        rate=outcome.rate,
         events=count.events,
         lost=count.lost,
         conflicting=count.conflicting,
@@ -153,12 +156,14 @@ def _cells(row: Row) -> list[str]:
 
 def document(rows: Iterable[Row]) -> None:
     """Write the figures into docs/faults.md, between its marks."""
+    rows = list(rows)
+    rate = max(row.rate for row in rows)
     text = DOCS.read_text("utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
     lines = [
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with {os.cpu_count()} cores; brokers, workers, load and reader "
-        "on one machine.",
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} at {rate:.0f} events a second with {os.cpu_count()} cores; brokers, "
+        "workers, load and reader on one machine.",
         "",
         f"| {' | '.join(TITLES)} |",
         f"| --- |{' ---: |' * (len(TITLES) - 2)} --- |",

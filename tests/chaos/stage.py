@@ -104,6 +104,7 @@ class Outcome:
     """What came of one fault."""
 
     count: Count
+    rate: float
     recovery_s: float | None
     late_s: float
     fault_s: float
@@ -210,6 +211,7 @@ def play(
     recoveries = [tally.recovery_s(moment, limit=late_s, until=until) for moment in stage.moments or [ended]]
     return Outcome(
         count=tally.count(),
+        rate=stage.rate,
         recovery_s=None if None in recoveries else max(found for found in recoveries if found is not None),
         late_s=late_s,
         fault_s=ended - begun,

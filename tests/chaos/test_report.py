@@ -20,7 +20,9 @@ COUNT = Count(
     events=2000, lost=0, conflicting=0, wrong=0, out_of_order=0, duplicated=300, dead_letters=0, longest_wait_s=9.0,
     missing={}, unread={},
 )  # fmt: skip
-KEPT = Outcome(COUNT, recovery_s=8.0, late_s=2.0, fault_s=20.0, lag=0, exits=[], stops=[-9], did=[], examples=[])
+KEPT = Outcome(
+    COUNT, rate=500.0, recovery_s=8.0, late_s=2.0, fault_s=20.0, lag=0, exits=[], stops=[-9], did=[], examples=[]
+)
 
 
 def test_copies_and_restarts_miss_no_bar():
