@@ -1,5 +1,5 @@
-"""Strokes: where a picture is so full of strong edges as writing is. Costs a fraction of a millisecond a frame, and so
-decides whether the reader, which costs a hundred times as much, looks at all. Pure."""
+"""Strokes: where a picture is so full of strong edges as writing is. Costs a few milliseconds a frame, and so decides
+whether the reader, which costs forty times as much, looks at all. Pure."""
 
 from __future__ import annotations
 
