@@ -172,10 +172,10 @@ class DeadLetters:
         Raises:
             KafkaUnusable: no broker answers, or a topic is missing.
         """
-        self._letters = await partitions_of(self._settings, [DEADLETTERS])
-        marks = await partitions_of(self._settings, [REPLAYS])
-        self._there = set(await partitions_of(self._settings, [t for t in TOPICS.values() if not t.compacted]))
         try:
+            self._letters = await partitions_of(self._settings, [DEADLETTERS])
+            marks = await partitions_of(self._settings, [REPLAYS])
+            self._there = set(await partitions_of(self._settings, [t for t in TOPICS.values() if not t.compacted]))
             for client in (self._consumer, self._aside):
                 await started(client, self._settings)
             await started(self._producer, self._settings)

@@ -65,7 +65,9 @@ class Extraction(Agent):
         kinds = list(self._detectors.values())
         self._fetcher = Fetcher(self.context.settings)
         self._pool = Pool(self.context.settings, kinds, self.context.metrics)
-        self._reader = Reader(self._pool, Turns(self._pool.size), kinds)
+        self._reader = Reader(
+            self._pool, Turns(self._pool.size), kinds, timeout_s=self.context.settings.extract_timeout_s
+        )
         self.context.metrics.pool_workers.set(self._pool.size)
         await self._pool.warm()
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # a decoding process has no use for them
     from streams.settings import Settings
 
 
+#: Samples of sound a second that no recording falls below. To bring one a second to what detectors hear takes minutes.
+LEAST_RATE = 1000
 #: Room that must be left, in bytes, when an item has been read; and of its largest picture, in frames of four bytes a
 #: pixel: what a decoder may ask for before it shows the next.
 LEAST_ROOM = 32 << 20
@@ -61,6 +63,9 @@ class Limits(NamedTuple):
             raise ExtractFailure(
                 "EXTRACT-LIMIT", f"it says it lasts {stated_s:.0f} s; {self.max_duration_s:.0f} s are allowed"
             )
+        for audio in audios:
+            if 0 < (audio.rate or 0) < LEAST_RATE:
+                raise ExtractFailure("EXTRACT-LIMIT", f"its sound has {audio.rate} samples a second, not {LEAST_RATE}")
         for video in videos:
             if video.width * video.height > self.max_pixels:
                 raise ExtractFailure(

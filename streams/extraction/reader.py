@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Protocol
 
 from schemas.plan import Plan
 from streams.extraction.detector import Detector
-from streams.extraction.read import Reading
+from streams.extraction.read import ExtractFailure, Reading
 from streams.extraction.stretches import merged
 from streams.extraction.turns import Lane, Turns
 
@@ -31,10 +32,13 @@ class Reads(Protocol):
 class Reader:
     """Reads items whole, each in as many turns as it is long."""
 
-    def __init__(self, pool: Reads, turns: Turns, kinds: Sequence[type[Detector]]) -> None:
+    def __init__(self, pool: Reads, turns: Turns, kinds: Sequence[type[Detector]], *, timeout_s: float) -> None:
+        """`timeout_s`: what one turn may take, and all of them besides as long as the item lasts. An ordinary item
+        takes a fraction of its length; one that is made to take turn after turn to its time-out is ended by this."""
         self._pool = pool
         self._turns = turns
         self._kinds = kinds
+        self._timeout_s = timeout_s
 
     async def read(self, path: Path, plan: Plan, lane: Lane) -> Reading:
         """Read a file.
@@ -45,10 +49,16 @@ class Reader:
         if lane == "segment":  # a few seconds, and nothing may come between
             return await self._turn(path, plan, lane, None)
         parts = [await self._turn(path, plan, lane, (0.0, STRETCH_S))]
+        spent_s = 0.0
         # How long it is, it says itself, or its packets do: what there is beyond the stretch is seen by reading on.
         while (from_s := _end(parts[-1])) < parts[-1].media.duration_s:
             length_s = STRETCH_S if parts[0].media.container.startswith(_INDEXED) else STRETCH_UNINDEXED_S
-            parts.append(await self._turn(path, plan, lane, (from_s, from_s + length_s)))
+            async with self._turns.turn(lane):
+                begun = monotonic()
+                parts.append(await self._pool.read(path, plan, (from_s, from_s + length_s)))
+                spent_s += monotonic() - begun
+            if spent_s > (most_s := self._timeout_s + parts[0].media.duration_s):
+                raise ExtractFailure("EXTRACT-TIMEOUT", f"reading it took longer than {most_s:.0f} s in all")
         return merged(parts, self._kinds)
 
     async def _turn(self, path: Path, plan: Plan, lane: Lane, stretch: tuple[float, float] | None) -> Reading:

@@ -258,6 +258,19 @@ async def test_a_long_upload_is_read_in_turns_and_short_ones_pass_it(bench: Call
     assert one.pool.stretches[:2] == [(0.0, 60.0), (0.0, 60.0)]
 
 
+async def test_an_upload_whose_turns_take_too_long_together_is_given_up(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await bench(extract_timeout_s=100.0)
+    one.pool.duration_s = 150.0
+    now = iter(range(0, 10_000, 90))  # each look at the clock is 90 s after the last: so much a turn takes
+    monkeypatch.setattr("streams.extraction.reader.monotonic", lambda: float(next(now)))
+    assert (await one.signals(1)).error is None
+    one.pool.duration_s = 600.0
+    found = await one.signals(2)
+    assert (found.error.code, found.error.text) == ("EXTRACT-TIMEOUT", "reading it took longer than 700 s in all")
+
+
 async def test_a_segment_is_read_in_one_turn_however_long_it_says_it_is(bench: Callable[..., Any]) -> None:
     one = await bench()
     one.pool.duration_s = 150.0

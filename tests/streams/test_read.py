@@ -7,6 +7,7 @@ import math
 import os
 import re
 import threading
+import wave
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -520,6 +521,20 @@ def test_what_goes_on_past_the_limit_is_refused_whatever_it_says(tmp_path: Path)
     path.write_bytes(content)
     found = failure(path, LIMITS._replace(max_duration_s=2.0))
     assert found.code == "EXTRACT-LIMIT"
+
+
+@pytest.mark.parametrize(("rate", "code"), [(1, "EXTRACT-LIMIT"), (999, "EXTRACT-LIMIT"), (8000, None)])
+def test_sound_of_fewer_samples_than_any_recording_has_is_refused(tmp_path: Path, rate: int, code: str | None) -> None:
+    path = tmp_path / "slow.wav"
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(rate)
+        sound.writeframes(bytes(2 * 16_000))
+    if code:
+        assert failure(path, LIMITS._replace(max_duration_s=20_000.0)).code == code
+    else:
+        assert recorded(path)[1].media.sound_s == pytest.approx(2.0, abs=0.01)
 
 
 # Files that name others.
