@@ -15,7 +15,7 @@ from tests.chaos.stage import Stage, play, stage
 
 EVENTS = 2000
 #: Two workers sustain it beside the other tests of the session on a machine of two cores.
-RATE = 150.0
+RATE = 100.0
 BEFORE_S = 4.0
 
 
