@@ -66,8 +66,9 @@ def drawn(rgb: NDArray[np.uint8], text: str, style: Style = Style(), centre: flo
 def footage(path: Path, count: int, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
     """So many frames of a clip, evenly spread, of that size."""
     with av.open(str(path)) as container:
-        every = [frame.reformat(*size, format="rgb24").to_ndarray() for frame in container.decode(video=0)]
-    return [every[round(place)] for place in np.linspace(0, len(every) - 1, count)]
+        every = list(container.decode(video=0))
+        chosen = [every[round(place)] for place in np.linspace(0, len(every) - 1, count)]
+        return [frame.reformat(*size, format="rgb24").to_ndarray() for frame in chosen]
 
 
 def written(target: Path, pictures: Sequence[NDArray[np.uint8]], *, each_s: float = 1.0, crf: int = 23) -> Path:

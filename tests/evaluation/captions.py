@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -64,10 +65,14 @@ def _share(name: str, each: list[bool], unit: str) -> Row:
     return Row(name, sum(each) / len(each), unit, len(each))
 
 
+@cache
+def _under(count: int) -> list[NDArray[np.uint8]]:
+    return [picture for name in UNDER for picture in footage(clip(name), -(-count // len(UNDER)))]
+
+
 def _shown(texts: tuple[str, ...], style: Style, crf: int) -> list[NDArray[np.uint8]]:
     """Each text over a frame of its own, as a decoder gives it back, as large as the detector asks for."""
-    under = [picture for name in UNDER for picture in footage(clip(name), -(-len(texts) // len(UNDER)))]
-    pictures = [drawn(picture, text, style) for picture, text in zip(under, texts, strict=False)]
+    pictures = [drawn(picture, text, style) for picture, text in zip(_under(len(texts)), texts, strict=False)]
     with tempfile.TemporaryDirectory() as folder:
         path = written(Path(folder, "captioned.mp4"), pictures, each_s=0.2, crf=crf)
         step = round(0.2 * FPS)
