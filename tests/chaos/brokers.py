@@ -32,16 +32,17 @@ def leader_killed(stage: Stage, away_s: float = AWAY_S) -> None:
     stage.wait(away_s)
     broker.start()
     stage.mark()
-    stage.until(stage.in_sync, "the replicas were not in sync again", 90.0)
+    stage.until_in_sync()
 
 
 def all_restarted(stage: Stage) -> None:
     """Every broker is stopped and started, one after the other; the next when all replicas are in sync."""
     for broker in stage.cluster.brokers:
-        stage.mark()
         broker.stop()
+        if broker is stage.cluster.brokers[-1]:
+            stage.mark()
         broker.start()
-        stage.until(stage.in_sync, "the replicas were not in sync again", 90.0)
+        stage.until_in_sync()
         stage.note(f"broker on port {broker.port} restarted")
 
 
@@ -62,7 +63,7 @@ def disk_filled(stage: Stage) -> None:
         broker.stop()
     broker.start()
     stage.mark()
-    stage.until(stage.in_sync, "the replicas were not in sync again", 90.0)
+    stage.until_in_sync()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from time import monotonic
 from uuid import uuid4
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.chaos.tally import Tally
@@ -72,11 +72,15 @@ class Outside:
 class Groups:
     """The lag of consumer groups, as the brokers have it."""
 
-    def __init__(self, broker: str, inputs: Iterable[tuple[str, str]]) -> None:
-        """`inputs`: group and topic, by their names on the broker."""
+    def __init__(self, broker: str, prefix: str, inputs: Iterable[tuple[str, str]]) -> None:
+        """`prefix`: of the stage's topics. `inputs`: group and topic, by their names on the broker."""
         self._inputs = list(inputs)
         self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
         self._consumer = Consumer({"bootstrap.servers": broker, "group.id": f"lag-{uuid4().hex}", "log_level": 2})
+        # Asked once, while all brokers are there: this process was seen to crash in libc where `list_topics` was asked
+        # again and again of a broker that had just been killed.
+        known = self._consumer.list_topics(timeout=ASK_S).topics
+        self._partitions = {name: len(topic.partitions) for name, topic in known.items() if name.startswith(prefix)}
 
     def lag(self) -> int | None:
         """Messages not committed yet, of all groups; None where a broker does not answer."""
@@ -97,10 +101,23 @@ class Groups:
             if part.topic == topic
         }
         total = 0
-        for number in self._consumer.list_topics(topic, timeout=ASK_S).topics[topic].partitions:
+        for number in range(self._partitions[topic]):
             low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ASK_S)
             total += high - max(committed.get(number, low), low)
         return total
+
+    def in_sync(self) -> bool:
+        """Whether every partition has a leader and all its replicas; not, where no broker answers."""
+        try:
+            asked = self._admin.describe_topics(TopicCollection(list(self._partitions)), request_timeout=ASK_S)
+            found = [answer.result(ASK_S) for answer in asked.values()]
+        except (KafkaException, TimeoutError):
+            return False
+        return all(
+            part.leader is not None and len(part.isr) == len(part.replicas)
+            for topic in found
+            for part in topic.partitions
+        )
 
     def close(self) -> None:
         """Let go of the broker."""

@@ -37,6 +37,8 @@ SETTLED_S = 5.0
 DRAIN_S = 120.0
 QUIET_S = 3.0
 LOOK_S = 0.1
+#: Until a broker that came back has what it missed.
+IN_SYNC_TIMEOUT_S = 90.0
 #: agent → the topics that its group reads.
 INPUTS: Mapping[str, tuple[Topic, ...]] = {
     "identity": (UPLOADS, SEGMENTS),
@@ -83,6 +85,10 @@ class Stage:
         while (left := until - monotonic()) > 0:
             sleep(min(left, LOOK_S))
 
+    def until_in_sync(self) -> None:
+        """Wait until every partition has all its replicas again."""
+        self.until(self.groups.in_sync, "the replicas were not in sync again", IN_SYNC_TIMEOUT_S)
+
     def until(self, holds: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
         """Wait for a condition."""
         deadline = monotonic() + timeout_s
@@ -90,16 +96,6 @@ class Stage:
             if monotonic() > deadline:
                 raise HarnessFailed(f"{what} within {timeout_s:.0f} s")
             sleep(LOOK_S)
-
-    def in_sync(self) -> bool:
-        """Whether every partition has all its replicas again."""
-        admin = AdminClient({"bootstrap.servers": self.cluster.address, "log_level": 2})
-        known = admin.list_topics(timeout=10).topics.values()
-        return all(
-            part.leader >= 0 and len(part.isrs) == len(part.replicas)
-            for topic in known
-            for part in topic.partitions.values()
-        )
 
 
 @dataclass(frozen=True)
@@ -139,6 +135,7 @@ def stage(
     workers = Workers(folder, agents, given | settings)
     groups = Groups(
         cluster.address,
+        prefix,
         [
             (f"{prefix}veristream-{agent}", prefix + topic.name)
             for agent in agents.split(",")
