@@ -8,6 +8,7 @@ worker would run: whoever takes over this process by a crafted file must not get
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import io
 import os
@@ -218,6 +219,8 @@ def _begin(start: Start) -> tuple[list[Detector], Confinement]:
     if start.confinement != "off":
         _rehearse(start.rehearsal, detectors)
         sys.meta_path.insert(0, _Late())
+    gc.collect()
+    gc.freeze()  # models stay; what reading collects after each item is that item's alone
     return detectors, jail.close()
 
 

@@ -12,6 +12,7 @@ import av.logging
 
 from deploy.demo.footage import find_footage
 from tests.bench.report import BUILD
+from tests.evaluation.captioned import TEXTS, drawn
 
 #: How often the 5.28 s of the source are repeated: 21 s.
 REPEATS = 4
@@ -25,6 +26,8 @@ class Clip:
     codec: str
     size: tuple[int, int]
     options: dict[str, str] = field(default_factory=dict)
+    #: Whether a caption stands in the picture, another each CAPTION_S.
+    captions: bool = False
 
 
 CLIPS = (
@@ -35,6 +38,11 @@ CLIPS = (
     Clip("hevc_720p", "libx265", (1280, 720), {"preset": "fast", "crf": "26", "x265-params": "log-level=none"}),
     Clip("vp9_720p", "libvpx-vp9", (1280, 720), {"deadline": "realtime", "cpu-used": "8", "crf": "34", "b": "0"}),
 )
+
+
+#: The first clip with captions through: two lines of text in each five seconds, as subtitled speech has.
+CAPTIONED = Clip("h264_720p_captions", "libx264", (1280, 720), {"preset": "medium", "crf": "23"}, captions=True)
+CAPTION_S = 2.5
 
 
 def clip(kind: Clip) -> Path:
@@ -72,9 +80,19 @@ def _encode(source: Path, target: Path, kind: Clip) -> None:
                 continue
             for frame in packet.decode():
                 shown = frame.reformat(*kind.size, format="yuv420p")
+                if kind.captions:
+                    shown = _captioned(shown)
                 shown.pict_type = 0  # else the encoder repeats the source's, and makes no B frames
                 output.mux(stream.encode(shown))
         output.mux(stream.encode(None))
+
+
+def _captioned(frame: av.VideoFrame) -> av.VideoFrame:
+    every = [text for texts in TEXTS.values() for text in texts]
+    picture = drawn(frame.to_ndarray(format="rgb24"), every[int((frame.time or 0.0) / CAPTION_S) % len(every)])
+    shown = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+    shown.pts, shown.time_base = frame.pts, frame.time_base
+    return shown
 
 
 def longer(source: Path, target: Path, repeats: int) -> Path:
