@@ -75,18 +75,28 @@ class Groups:
     def __init__(self, broker: str, prefix: str, inputs: Iterable[tuple[str, str]]) -> None:
         """`prefix`: of the stage's topics. `inputs`: group and topic, by their names on the broker."""
         self._inputs = list(inputs)
-        self._admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
-        self._consumer = Consumer({"bootstrap.servers": broker, "group.id": f"lag-{uuid4().hex}", "log_level": 2})
+        self._broker = broker
+        #: Why the lag was not to be had, when last it was not.
+        self.trouble = ""
+        self._admin, self._consumer = self._clients()
         # Asked once, while all brokers are there: this process was seen to crash in libc where `list_topics` was asked
         # again and again of a broker that had just been killed.
         known = self._consumer.list_topics(timeout=ASK_S).topics
         self._partitions = {name: len(topic.partitions) for name, topic in known.items() if name.startswith(prefix)}
 
+    def _clients(self) -> tuple[AdminClient, Consumer]:
+        common = {"bootstrap.servers": self._broker, "log_level": 2}
+        return AdminClient(common), Consumer({**common, "group.id": f"lag-{uuid4().hex}"})
+
     def lag(self) -> int | None:
         """Messages not committed yet, of all groups; None where a broker does not answer."""
         try:
             return sum(self.lags().values())
-        except KafkaException:
+        except KafkaException as error:
+            self.trouble = str(error)
+            # A client was seen not to find its way for two minutes after all brokers had been restarted.
+            self._consumer.close()
+            self._admin, self._consumer = self._clients()
             return None
 
     def lags(self) -> dict[str, int]:

@@ -221,7 +221,7 @@ def play(
         exits=stage.workers.exits,
         stops=stage.workers.stops,
         did=list(stage.did),
-        examples=list(tally.examples),
+        examples=[*tally.examples, *([f"lag: {stage.groups.trouble}"] if lag is None else [])],
     )
 
 
