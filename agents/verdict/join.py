@@ -52,6 +52,8 @@ class Item:
     #: Ids of decisions that others have taken the place of.
     replaced: tuple[str, ...] = ()
     verdict: Verdict | None = None
+    #: Whether all that is known of it was read back.
+    recalled: bool = False
 
     @property
     def any(self) -> Decision:
@@ -118,6 +120,7 @@ class Join:
         self._open[decision.event_id] = item
         if decision.stop and decision.stream_id:
             self._owing.append(decision)
+        item.recalled = True
         if len(item.decisions) == 1:
             mine = self._recalled.setdefault(partition, deque())
             mine.append(decision.event_id)
@@ -149,6 +152,7 @@ class Join:
         item = self._note(decision, partition, now, opened_at=now)
         if item is None:
             return
+        item.recalled = False
         orders = list(self._stream_order(decision, policy))
         final = self._is_cut(decision) or is_final(item.decisions, policy)
         try:
@@ -247,12 +251,15 @@ class Join:
     def _answer_apart(self, event_id: str, item: Item, policy: Policy, now: datetime) -> Iterator[Verdict]:
         """As `_answer`, where no message is to blame if it fails: the item is set aside until a decision on it comes.
 
-        Raising here would end the worker, and after its restart the same item would end it again.
+        Raising here would end the worker, and after its restart the same item would end it again. What was only read
+        back is forgotten: where its decisions are still to be delivered, they fail then, and become dead letters.
         """
         try:
             yield from self._answer(event_id, item, policy, now)
         except Exception as error:
             self._open.pop(event_id, None)
+            if item.recalled:
+                self._drop(event_id)
             self.failed.append((event_id, error))
 
     def _after_cut(self, stream: str | None, policy: Policy, now: datetime) -> Iterator[Verdict]:

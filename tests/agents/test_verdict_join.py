@@ -825,6 +825,19 @@ def test_an_item_whose_answer_failed_before_a_restart_stops_no_other_after_it(ma
     assert driver.due(at=2) == []
 
 
+def test_a_decision_that_was_read_back_before_it_was_delivered_fails_when_it_is(make, driver, four, failing):
+    # As when partitions move: the new owner finds on the topic what the former one had not taken yet.
+    failing.add("e-1")
+    decisions = four(make.upload(event_id="e-1"))
+    driver.restore(*decisions)
+    assert driver.due(at=1) == []
+    driver.take(*decisions[:-1])
+    with pytest.raises(ZeroDivisionError):
+        driver.take(decisions[-1])
+    failing.clear()
+    assert answers(driver.take(decisions[-1])) == ["publish"]
+
+
 def test_a_cut_blocks_the_segments_after_it_though_the_answer_to_one_of_them_fails(make, driver, four, failing):
     for seq in (1, 2):
         driver.take(four(make.segment(seq))[0])
