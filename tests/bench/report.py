@@ -25,8 +25,7 @@ from rich.table import Table
 
 #: Where results and what measures make for themselves lie; git ignores it.
 BUILD = Path("build")
-#: A measure that takes longer is ended and counts as failed: the longest, two hours of media, takes some eight minutes on
-#: two cores.
+#: A measure that takes longer is ended and counts as failed: the longest, two hours of media, takes some eight minutes.
 TIMEOUT_S = 1800.0
 #: Lines of a failed measure's last words that are shown.
 LAST_WORDS = 15
