@@ -58,7 +58,7 @@ types: setup ## mypy, strict on the wire types and the judges
 	@$(BIN)/mypy
 
 unit: setup ## pytest (ARGS="-k name" for a part)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: setup ## Speed against the plain libraries: build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
