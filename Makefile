@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -58,7 +59,7 @@ types: setup ## mypy, strict on the wire types and the judges
 	@$(BIN)/mypy
 
 unit: setup ## pytest (ARGS="-k name" for a part)
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(if $(strip $(ARGS)),$(PYTEST) $(ARGS),$(PYTEST) -n 2 --dist loadfile --ignore=tests/e2e && $(PYTEST) tests/e2e)
 
 bench: setup ## Speed against the plain libraries: build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)

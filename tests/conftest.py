@@ -24,15 +24,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(program, …): skipped, and named at the end, where a program is missing")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For runs in two processes: the tests of a file stay together, all that share the Kafka cluster too, and these
-    come first, because they take longest and mostly wait."""
-    for item in items:
-        shares = {"kafka", "secure_kafka"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("kafka" if shares else item.path.name))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != "kafka")  # type: ignore[union-attr]
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for program in marker.args:
