@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,9 +64,15 @@ def alive(pids: set[int]) -> set[int]:
 
 
 async def send_many(settings: Settings, path: Path, count: int) -> list[str]:
+    """Upload the clip so many times, each as a file of its own: what comes again would be answered at once."""
+    settings.store.mkdir(parents=True, exist_ok=True)
     async with Client(settings) as client:
-        media = await stored(path, settings.store)
-        events = [new_event(media, "demo", title=f"number {number}") for number in range(count)]
+        events = []
+        for number in range(count):
+            note = f"{number}".encode()
+            own = settings.store / f"{number}-{path.name}"
+            own.write_bytes(path.read_bytes() + struct.pack(">I", 8 + len(note)) + b"free" + note)
+            events.append(new_event(await stored(own, settings.store), "demo", title=f"number {number}"))
         for event in events:
             assert isinstance(event, Upload)
             await client.submit(event)

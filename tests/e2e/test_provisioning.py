@@ -180,12 +180,17 @@ def test_configuration_that_was_changed_by_hand_is_found_and_set_again(shared: O
     shared.set(row[0], compression_type="lz4")  # the table says nothing of it: it is the operator's
     by_hand(shared)
     shared.shows([row])
-    done = shared.provision(dry_run=True)
-    assert [(each.what, each.has, each.should) for each in done.mended] == [row[1:]]
+
+    def mends(*, dry_run: bool = False) -> bool:
+        done = shared.provision(dry_run=dry_run)
+        return [(each.what, each.has, each.should) for each in done.mended] == [row[1:]]
+
+    # Each question goes to any of the brokers, and a change is some time on its way to all of them.
+    until(lambda: mends(dry_run=True), "the dry run said what it would mend", 20)
     shared.shows([row])  # a dry run changes nothing
-    assert shared.provision() == done
+    until(mends, "it was mended", 20)
     shared.shows([])
-    assert shared.provision() == ([], [], [], "")
+    until(lambda: shared.provision() == ([], [], [], ""), "nothing was left to mend", 20)
     assert shared.config(row[0])["compression.type"] == "lz4"
 
 
