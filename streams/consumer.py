@@ -22,7 +22,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from streams.ages import Ages
 from streams.ends import Ends
-from streams.kafka import started
+from streams.kafka import closed, started
 from streams.membership import LAST_COMMIT_S, consumer_settings
 from streams.offsets import Offsets
 from streams.settings import Settings
@@ -123,7 +123,7 @@ class Consumer:
         if self._consumer:
             await self._last_commit()
             self._end_epoch()
-            await self._consumer.stop()
+            await closed(self._consumer.stop())
 
     async def revoked(self) -> None:
         """Finish, commit, let go; called by aiokafka, which joins again only when this returns."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TypeVar
 
@@ -67,6 +69,18 @@ def _ms(*, days: float) -> str:
     return str(int(timedelta(days=days).total_seconds() * 1000))
 
 
+#: How long a client may take to let go of its brokers. Over TLS a connection waits for the other side's farewell, with
+#: some brokers for half a minute: longer than a worker's stop may take, and nothing depends on it.
+CLOSE_S = 5.0
+
+
+async def closed(closing: Awaitable[None]) -> None:
+    """Wait until a client has closed, at most CLOSE_S."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_S):
+            await closing
+
+
 async def started(client: C, settings: Settings) -> C:
     """Start an aiokafka client.
 
@@ -79,7 +93,7 @@ async def started(client: C, settings: Settings) -> C:
             pass
         await client.start()
     except (KafkaError, KafkaUnusable) as error:
-        await (client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
+        await closed(client.close() if isinstance(client, AIOKafkaAdminClient) else client.stop())
         if isinstance(error, KafkaUnusable):
             raise
         if isinstance(error, TopicAuthorizationFailedError):

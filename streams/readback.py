@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.message import Refused, decode
 from schemas.topics import Topic
 from streams.agent import Incoming
-from streams.kafka import caught_up, partitions_of, reader, started
+from streams.kafka import caught_up, closed, partitions_of, reader, started
 from streams.settings import Settings
 
 #: Records taken at once: some megabytes.
@@ -66,7 +66,7 @@ async def read_back(
             except Refused:
                 continue
     finally:
-        await consumer.stop()
+        await closed(consumer.stop())
 
 
 async def by_age(consumer: AIOKafkaConsumer, ages: Mapping[TopicPartition, float]) -> dict[TopicPartition, int]:

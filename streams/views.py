@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.message import Message, Refused, decode
 from schemas.topics import Topic
-from streams.kafka import caught_up, partitions_of, reader, started
+from streams.kafka import caught_up, closed, partitions_of, reader, started
 from streams.metrics import Metrics
 from streams.rows import rows_for
 from streams.settings import Settings
@@ -166,4 +166,4 @@ class Views:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         if self._consumer:
-            await self._consumer.stop()
+            await closed(self._consumer.stop())

@@ -19,7 +19,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.consumer import Fenced
 from streams.contact import KafkaUnusable
-from streams.kafka import DEADLETTER_BYTES
+from streams.kafka import CLOSE_S, DEADLETTER_BYTES, closed
 from streams.security import connection
 from streams.settings import Settings
 
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 #: Keys whose partitions are remembered: hashing one in Python takes longer than judging what it carries.
 KNOWN_KEYS = 65_536
-#: How long a producer that is given up may take to end.
-CLOSE_S = 5.0
 
 
 @lru_cache(KNOWN_KEYS)
@@ -85,7 +83,7 @@ class Wire:
             await producer.start()
         except BaseException as error:
             producer._closed = True
-            await producer.client.close()
+            await closed(producer.client.close())
             if isinstance(error, KafkaError) and not isinstance(error, UnknownError):
                 raise KafkaUnusable(f"no Kafka broker answers at {self._settings.broker}: {error}") from error
             raise
@@ -186,6 +184,6 @@ async def _ended(producer: AIOKafkaProducer) -> None:
     sender = producer._sender.sender_task
     if sender and not sender.done():
         sender.cancel()
-    await producer.client.close()
+    await closed(producer.client.close())
     if sender:
         await asyncio.wait({sender}, timeout=CLOSE_S)
