@@ -48,7 +48,7 @@ class Extraction(Agent):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._detectors = installed("veristream.detectors", context.settings.detectors)
+        self._kinds = list(installed("veristream.detectors", context.settings.detectors).values())
         self._fetcher: Fetcher | None = None
         self._pool: Pool | None = None
         self._reader: Reader | None = None
@@ -62,11 +62,10 @@ class Extraction(Agent):
 
     async def start(self) -> None:
         """Start the decoding processes and load their models."""
-        kinds = list(self._detectors.values())
         self._fetcher = Fetcher(self.context.settings)
-        self._pool = Pool(self.context.settings, kinds, self.context.metrics)
+        self._pool = Pool(self.context.settings, self._kinds, self.context.metrics)
         self._reader = Reader(
-            self._pool, Turns(self._pool.size), kinds, timeout_s=self.context.settings.extract_timeout_s
+            self._pool, Turns(self._pool.size), self._kinds, timeout_s=self.context.settings.extract_timeout_s
         )
         self.context.metrics.pool_workers.set(self._pool.size)
         await self._pool.warm()
@@ -113,7 +112,7 @@ class Extraction(Agent):
 
     async def _extract(self, admitted: Admitted, lane: Lane) -> Reading | ExtractError:
         media = admitted.event.media
-        plan = plan_for(admitted, self.context.policy, list(self._detectors.values()))
+        plan = plan_for(admitted, self.context.policy, self._kinds)
         try:
             # What lies at the same place with the same content, looked at as closely, gives the same.
             return await self._repeats.once((media, encode(plan)), lambda: self._read(media, plan, lane))
@@ -122,13 +121,13 @@ class Extraction(Agent):
 
     async def _read(self, media: Media, plan: Plan, lane: Lane) -> Reading:
         assert self._fetcher and self._reader, "start comes before the first message"
-        kinds, policy = list(self._detectors.values()), self.context.policy
+        policy = self.context.policy
         async with self._fetcher.fetched(media) as path:
             reading = await self._reader.read(path, plan, lane)
             for trigger in self._triggers:
                 if not trigger.fires(reading, policy, self.context.clock()):
                     continue
-                if again := closer(plan, trigger.why, policy, kinds):
+                if again := closer(plan, trigger.why, policy, self._kinds):
                     return await self._reader.read(path, again, lane)
             return reading
 

@@ -22,7 +22,7 @@ __all__ = ["ExtractFailure", "Limits", "Reading", "read"]
 
 #: Containers that say where their key frames lie: a stretch of one is gone to at once, of others the packets before it
 #: are passed over.
-_INDEXED = ("mov", "matroska")
+INDEXED = ("mov", "matroska")
 #: So long after the end of a stretch, in seconds of the item, reading ends though a stream has not got there: streams
 #: are interleaved by the second, and one that has ended never will.
 MOST_AHEAD_S = 60.0
@@ -165,7 +165,7 @@ class _Run:
         tracks = self._tracks(streams)
         sounds = self._sounds(streams)
         from_s, until_s = self._between
-        if from_s > 0 and container.format.name.startswith(_INDEXED):
+        if from_s > 0 and container.format.name.startswith(INDEXED):
             begin_s = max(0.0, from_s - RUN_IN_S) + self._meter.start_s
             container.seek(int(begin_s * av.time_base), backward=True)
         behind = {stream.index for stream in streams}  # who has not got to the end of the stretch

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from schemas.plan import Plan
 from streams.extraction.detector import Detector
-from streams.extraction.read import ExtractFailure, Reading
+from streams.extraction.read import INDEXED, ExtractFailure, Reading
 from streams.extraction.stretches import merged
 from streams.extraction.turns import Lane, Turns
 
@@ -18,7 +18,6 @@ from streams.extraction.turns import Lane, Turns
 STRETCH_S = 60.0
 #: The same of containers without an index, which are read from their beginning each time.
 STRETCH_UNINDEXED_S = 600.0
-_INDEXED = ("mov", "matroska")
 
 
 class Reads(Protocol):
@@ -52,7 +51,7 @@ class Reader:
         spent_s = 0.0
         # How long it is, it says itself, or its packets do: what there is beyond the stretch is seen by reading on.
         while (from_s := _end(parts[-1])) < parts[-1].media.duration_s:
-            length_s = STRETCH_S if parts[0].media.container.startswith(_INDEXED) else STRETCH_UNINDEXED_S
+            length_s = STRETCH_S if parts[0].media.container.startswith(INDEXED) else STRETCH_UNINDEXED_S
             async with self._turns.turn(lane):
                 begun = monotonic()
                 parts.append(await self._pool.read(path, plan, (from_s, from_s + length_s)))

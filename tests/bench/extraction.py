@@ -22,6 +22,7 @@ from schemas.plan import Plan
 from streams.extraction.detector import Detector, Findings, Source
 from streams.extraction.pool import Pool
 from streams.extraction.read import Limits, Reading, read
+from streams.extraction.reader import STRETCH_S
 from streams.extraction.stretches import merged
 from streams.registered import installed
 from streams.settings import load
@@ -34,8 +35,6 @@ CHEAP = ("pdq", "blank", "stretches", "container")
 CAPTIONS = "captions"
 #: Lengths of media whose memory is compared, in minutes.
 SHORT_MIN, LONG_MIN = 5, 120
-#: A stretch of a long item, as the reader takes it.
-STRETCH_S = 60.0
 #: Seconds of a livestream segment.
 SEGMENT_S = 2.0
 
