@@ -1,4 +1,4 @@
-"""What is known already: hashes of banned media, and rumours with their refutations."""
+"""What is known already: hashes of banned and of known good media, and rumours with their refutations."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-from schemas.message import Id, Message, Pdq, Sha256, Text, Utc
-from schemas.signals import Quality
+from schemas.message import Id, Md5, Message, Pdq, Seconds, Sha256, Text, Utc
+from schemas.signals import Quality, SoundPrint
 
 
 class BankFrame(Message, kw_only=True, frozen=True):
-    """One frame of banned media, hashed as extraction hashes (longer side 512 px)."""
+    """One frame of an entry's media, hashed as extraction hashes (longer side 512 px)."""
 
     pdq: Pdq
     quality: Quality
     at_s: float = 0.0
+    variant: Annotated[
+        str,
+        msgspec.Meta(max_length=64, description="how the frame was changed before it was hashed, e.g. mirror, crop10"),
+    ] = ""
 
 
 class HashEntry(Message, kw_only=True, frozen=True):
-    """Banned media: the PDQ hashes of its frames, its exact SHA-256, or both."""
+    """Media that is known: hashes of its frames, fingerprints of its sound, digests of its file, or several of these."""
 
     entry_id: Id
     category: Annotated[str, msgspec.Meta(description="why it is banned, in the platform's own words")]
@@ -28,6 +32,19 @@ class HashEntry(Message, kw_only=True, frozen=True):
     frames: tuple[BankFrame, ...] = ()
     sha256: Sha256 | None = None
     expires_at: Utc | None = None
+    bank: Annotated[Id, msgspec.Meta(description="the list it belongs to")] = "default"
+    kind: Annotated[
+        Literal["banned", "known_good"],
+        msgspec.Meta(description="known_good: looks like banned media and is not, so that it matches nothing"),
+    ] = "banned"
+    severity: Literal["low", "medium", "high", "highest"] = "high"
+    tags: tuple[Id, ...] = ()
+    licence: Annotated[str, msgspec.Meta(max_length=256, description="on what terms the hashes may be used")] = ""
+    md5: Md5 | None = None
+    active: Annotated[bool, msgspec.Meta(description="false: people rejected it as a false match")] = True
+    note: Annotated[Text, msgspec.Meta(description="who switched it off, and why")] = ""
+    duration_s: Annotated[Seconds | None, msgspec.Meta(description="length of the media")] = None
+    sounds: Annotated[tuple[SoundPrint, ...], msgspec.Meta(description="of all its sound, in order of time")] = ()
 
     schema_rules: ClassVar[tuple[dict[str, Any], ...]] = (
         {
@@ -35,13 +52,15 @@ class HashEntry(Message, kw_only=True, frozen=True):
             "anyOf": [
                 {"properties": {"frames": {"minItems": 1}}, "required": ["frames"]},
                 {"properties": {"sha256": {"type": "string"}}, "required": ["sha256"]},
+                {"properties": {"md5": {"type": "string"}}, "required": ["md5"]},
+                {"properties": {"sounds": {"minItems": 1}}, "required": ["sounds"]},
             ],
         },
     )
 
     def __post_init__(self) -> None:
-        if not self.frames and self.sha256 is None:
-            raise ValueError("`frames` and `sha256` are both missing: the entry could never match")
+        if not self.frames and not self.sounds and self.sha256 is None and self.md5 is None:
+            raise ValueError("`frames`, `sounds`, `sha256` and `md5` are all missing: the entry could never match")
 
 
 class RumorRefutation(Message, kw_only=True, frozen=True):

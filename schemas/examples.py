@@ -172,6 +172,12 @@ _BY_TOPIC: dict[str, Message] = {
         added_at=_after(-86_400),
         frames=(BankFrame(pdq=_PDQ, quality=100, at_s=1.0),),
         sha256="c0ffee254729296a45a3885639ac7e10f9d54979e0e4b1f2a3b4c5d6e7f80912",
+        bank="shared-2026",
+        severity="highest",
+        tags=("extremism", "logo"),
+        licence="members of the exchange only",
+        md5="5d41402abc4b2a76b9719d911017c592",
+        duration_s=12.4,
     ),
     "rumors": Rumor(
         rumor_id="rumor-salt",

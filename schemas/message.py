@@ -27,6 +27,8 @@ Trimmed = Annotated[
 ]
 #: The length too, because `$` also matches before a line break at the end.
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="lower-case hexadecimal")]
+#: For exchange with lists that know files by it; nothing rests on it alone where a SHA-256 is at hand.
+Md5 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$", max_length=32, description="lower-case hexadecimal")]
 #: A PDQ hash: 256 bits as 64 hexadecimal digits (Meta, "The TMK+PDQF Video-Hashing Algorithm and the PDQ
 #: Image-Hashing Algorithm", 2019).
 Pdq = Annotated[
