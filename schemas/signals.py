@@ -70,6 +70,36 @@ class FrameHash(Message, kw_only=True, frozen=True):
     quality: Quality
 
 
+class SoundPrint(Message, kw_only=True, frozen=True):
+    """A fingerprint of a stretch of sound: a code of 32 bits each 0.124 s, by Chromaprint's algorithm."""
+
+    at_s: Seconds
+    until_s: Seconds
+    codes: Annotated[
+        bytes,
+        msgspec.Meta(
+            min_length=4,
+            description="one after the other, each as 4 bytes, the lowest first; base64 in JSON",
+            extra_json_schema={
+                "contentEncoding": "base64",
+                "pattern": "^(?:[A-Za-z0-9+/]{16})*(?:[A-Za-z0-9+/]{16}|[A-Za-z0-9+/]{11}=|[A-Za-z0-9+/]{6}==)$",
+            },
+        ),
+    ]
+    algorithm: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=64, description="others than those that are known match nothing"),
+    ] = "chromaprint"
+    variant: Annotated[
+        str,
+        msgspec.Meta(max_length=64, description="how the sound was changed before, e.g. pitch+4 (per cent)"),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if len(self.codes) % 4:
+            raise ValueError(f"`codes` are {len(self.codes)} bytes long: each code has 4")
+
+
 class MediaFacts(Message, kw_only=True, frozen=True):
     """What the container and the decoder say of the media."""
 
@@ -102,6 +132,7 @@ class Signals(Message, kw_only=True, frozen=True):
     frames: tuple[FrameHash, ...] = ()
     captions: Annotated[tuple[Caption, ...], msgspec.Meta(description="text in the picture, in order of time")] = ()
     speech: Annotated[tuple[Utterance, ...], msgspec.Meta(description="spoken words, in order of time")] = ()
+    sounds: Annotated[tuple[SoundPrint, ...], msgspec.Meta(description="of all sound, in order of time")] = ()
     labels: Annotated[
         tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
     ] = ()
