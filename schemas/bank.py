@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -23,7 +24,7 @@ class BankFrame(Message, kw_only=True, frozen=True):
 
 
 class HashEntry(Message, kw_only=True, frozen=True):
-    """Media that is known: hashes of its frames, fingerprints of its sound, digests of its file, or several of these."""
+    """Media that is known: hashes of its frames, fingerprints of its sound, digests of its file, or several of them."""
 
     entry_id: Id
     category: Annotated[str, msgspec.Meta(description="why it is banned, in the platform's own words")]
@@ -72,6 +73,20 @@ class RumorRefutation(Message, kw_only=True, frozen=True):
     published_at: Utc | None = None
 
 
+class RumorEntity(Message, kw_only=True, frozen=True):
+    """Whom or what a claim is about: a text that names another of its kind tells of something else."""
+
+    kind: Literal["place", "person", "organisation", "number", "date"]
+    names: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], ...],
+        msgspec.Meta(min_length=1, description="how it is written, other languages and short forms among them"),
+    ]
+
+
+#: One keyword.
+_Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
 class Rumor(Message, kw_only=True, frozen=True):
     """A claim going round, in the wordings that were seen, and its refutation once there is one."""
 
@@ -80,7 +95,23 @@ class Rumor(Message, kw_only=True, frozen=True):
     status: Literal["suspected", "refuted", "true"]
     added_at: Utc
     refutation: RumorRefutation | None = None
-    expires_at: Utc | None = None
+    expires_at: Annotated[Utc | None, msgspec.Meta(description="after added_at; matched until then")] = None
+    languages: Annotated[
+        tuple[Annotated[str, msgspec.Meta(min_length=2, max_length=16)], ...],
+        msgspec.Meta(description="of its wordings; codes of ISO 639, e.g. zh, en"),
+    ] = ()
+    must: Annotated[
+        tuple[Annotated[tuple[_Word, ...], msgspec.Meta(min_length=1)], ...],
+        msgspec.Meta(description="of each group one keyword has to occur in the text"),
+    ] = ()
+    must_not: Annotated[
+        tuple[_Word, ...], msgspec.Meta(description="keywords of which none may occur in the sentence")
+    ] = ()
+    entities: tuple[RumorEntity, ...] = ()
+    frames: Annotated[tuple[BankFrame, ...], msgspec.Meta(description="of the clip that goes round with it")] = ()
+    sounds: Annotated[tuple[SoundPrint, ...], msgspec.Meta(description="of that clip")] = ()
+    severity: Literal["low", "medium", "high", "highest"] = "medium"
+    source: Annotated[str, msgspec.Meta(max_length=256, description="who entered it, or where it was taken from")] = ""
 
     schema_rules: ClassVar[tuple[dict[str, Any], ...]] = (
         {
@@ -93,3 +124,18 @@ class Rumor(Message, kw_only=True, frozen=True):
     def __post_init__(self) -> None:
         if self.status == "refuted" and self.refutation is None:
             raise ValueError("`refutation` is missing: a refuted rumour names what is true and who says so")
+        if self.expires_at is not None and self.expires_at <= self.added_at:
+            raise ValueError("`expires_at` does not lie after `added_at`: the entry would never match")
+        barred = [_plain(word) for word in self.must_not]
+        for number, group in enumerate(self.must):
+            if barred and all(any(bar in _plain(word) for bar in barred) for word in group):
+                raise ValueError(
+                    f"`must.{number}` contradicts `must_not`, which bars each of {', '.join(group)}: "
+                    "the entry would never match"
+                )
+        if barred and all(any(bar in _plain(claim) for bar in barred) for claim in self.claims):
+            raise ValueError("`must_not` bars a word of every one of `claims`: the entry would never match")
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from schemas.bank import BankFrame, HashEntry, Rumor, RumorRefutation
+from schemas.bank import BankFrame, HashEntry, Rumor, RumorEntity, RumorRefutation
 from schemas.complaint import Complaint, ComplaintResult
 from schemas.deadletter import DeadLetter, Replay
 from schemas.decision import Decision, LabelTerms, PolicyRef, Reason, Stop, decision_id, stable_id
@@ -192,6 +192,14 @@ _BY_TOPIC: dict[str, Message] = {
         ),
     ),
     "admitted": Admitted(event=_EVENT, admitted_at=_after(0.04)),
+        expires_at=_after(365 * 86_400),
+        languages=("zh", "en"),
+        must=(("盐", "salt"), ("辐射", "radiation")),
+        must_not=("碘化钾", "potassium iodide"),
+        entities=(RumorEntity(kind="place", names=("福岛", "Fukushima")),),
+        frames=(BankFrame(pdq=_PDQ, quality=100),),
+        severity="high",
+        source="trust and safety",
     "signals": Signals(
         event=_EVENT,
         extracted_at=_after(1.7),

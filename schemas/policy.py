@@ -144,7 +144,9 @@ class SyntheticPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
 class RumorPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Rumours, and fake news made with generated media."""
 
-    match: Annotated[Score, msgspec.Meta(description="similarity from which a text repeats a listed claim")] = 0.8
+    match: Annotated[
+        Score, msgspec.Meta(description="probability from which a text is taken to assert a listed claim")
+    ] = 0.8
     on_refuted: Literal["label", "review", "takedown"] = "label"
     on_suspected: Literal["allow", "label", "review"] = "review"
     notice: Text = "该内容涉及已辟谣信息 This repeats a claim that has been refuted"
@@ -255,6 +257,42 @@ class LabelRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.code not in CATALOGUE:
             raise ValueError(f"`code` {self.code!r} is not a reason code")
+    authority_labels: Annotated[
+        tuple[Id, ...],
+        msgspec.Meta(description="entity labels of publishers whose texts about a claim are no repetition of it"),
+    ] = ("authority",)
+    meaning: Annotated[
+        Literal["off", "candidates"],
+        msgspec.Meta(description="whether claims are also looked for by sentence embeddings, where installed"),
+    ] = "candidates"
+    news_services: Annotated[tuple[Id, ...], msgspec.Meta(description="services all of whose items are news")] = (
+        "news",
+    )
+    news_labels: Annotated[
+        tuple[Id, ...], msgspec.Meta(description="entity labels of publishers all of whose items are news")
+    ] = ("news-channel",)
+    news_titles: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(description="regular expressions; a title that one of them finds from its beginning is news"),
+    ] = (
+        r"[【\[]?(?:新闻|快讯|新闻快讯|突发新闻|本台消息)[】\]:：|｜]",
+        r"(?i:breaking(?: news)?|news flash)\s*[:|\-–—]",
+    )
+    synthetic_signals: Annotated[
+        dict[Id, Score],
+        msgspec.Meta(description="signal of a detector → score from which it proves that the media is generated"),
+    ] = {}
+    unlicensed_sources: Annotated[
+        tuple[str, ...], msgspec.Meta(description="sources that news may not be taken from, as items name them")
+    ] = ()
+    on_unlicensed: Literal["review", "takedown"] = "review"
+
+    def __post_init__(self) -> None:
+        for number, form in enumerate(self.news_titles):
+            try:
+                re.compile(form)
+            except re.error as error:
+                raise ValueError(f"`news_titles.{number}` is not a regular expression: {error}") from error
 
 
 class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
