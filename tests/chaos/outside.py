@@ -13,8 +13,7 @@ from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tests.chaos.tally import Tally
 
@@ -99,15 +98,19 @@ class Groups:
         self._broker = broker
         #: Why the lag was not to be had, when last it was not.
         self.trouble = ""
-        self._admin, self._consumer = self._clients()
-        # Asked once, while all brokers are there: this process was seen to crash in libc where `list_topics` was asked
-        # again and again of a broker that had just been killed.
-        known = self._consumer.list_topics(timeout=ASK_S).topics
+        self._members = self._clients()
+        # Asked once, while all brokers are there: what topics there are does not change.
+        known = next(iter(self._members.values())).list_topics(timeout=ASK_S).topics
         self._partitions = {name: len(topic.partitions) for name, topic in known.items() if name.startswith(prefix)}
 
-    def _clients(self) -> tuple[AdminClient, Consumer]:
-        common = {"bootstrap.servers": self._broker, "log_level": 2}
-        return AdminClient(common), Consumer({**common, "group.id": f"lag-{uuid4().hex}"})
+    def _clients(self) -> dict[str, Consumer]:
+        """A consumer of each group that never joins it: it asks what the group has committed.
+
+        Not an admin client, whose `list_consumer_group_offsets` ends the process where the group's coordinator has
+        just been killed: librdkafka 2.16 then asks a group that an admin client has not (`rd_kafka_cgrp_op` of NULL).
+        """
+        common = {"bootstrap.servers": self._broker, "log_level": 2, "enable.auto.commit": False}
+        return {group: Consumer({**common, "group.id": group}) for group, _ in self._inputs}
 
     def lag(self) -> int | None:
         """Messages not committed yet, of all groups; None where a broker does not answer."""
@@ -116,8 +119,8 @@ class Groups:
         except KafkaException as error:
             self.trouble = str(error)
             # A client was seen not to find its way for two minutes after all brokers had been restarted.
-            self._consumer.close()
-            self._admin, self._consumer = self._clients()
+            self.close()
+            self._members = self._clients()
             return None
 
     def lags(self) -> dict[str, int]:
@@ -125,21 +128,19 @@ class Groups:
         return {f"{group} on {topic}": self._lag(group, topic) for group, topic in self._inputs}
 
     def _lag(self, group: str, topic: str) -> int:
-        answer = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)], request_timeout=ASK_S)
-        committed = {
-            part.partition: part.offset
-            for part in answer[group].result(ASK_S).topic_partitions or ()
-            if part.topic == topic
-        }
+        member = self._members[group]
+        parts = [TopicPartition(topic, number) for number in range(self._partitions[topic])]
         total = 0
-        for number in range(self._partitions[topic]):
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=ASK_S)
-            total += high - max(committed.get(number, low), low)
+        for part in member.committed(parts, timeout=ASK_S):
+            if part.error:
+                raise KafkaException(part.error)
+            low, high = member.get_watermark_offsets(TopicPartition(topic, part.partition), timeout=ASK_S)
+            total += high - max(part.offset, low)  # what was never committed has a negative offset
         return total
 
     def in_sync(self) -> bool:
         """Whether every partition has a leader and all its replicas; not, where no broker answers."""
-        # Not by confluent-kafka: asked of topics whose leader is gone, it was seen to end the process in libc.
+        # Not by confluent-kafka's `describe_topics`, which was seen to end the process where a leader is gone.
         with ThreadPoolExecutor(1) as apart:
             topics = apart.submit(asyncio.run, _described(self._broker, list(self._partitions))).result()
         return bool(topics) and all(
@@ -150,4 +151,5 @@ class Groups:
 
     def close(self) -> None:
         """Let go of the broker."""
-        self._consumer.close()
+        for member in self._members.values():
+            member.close()
