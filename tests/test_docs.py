@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
-def test_every_command_that_the_docs_name_exists():
+def test_every_command_that_the_docs_name_exists() -> None:
     named = set()
     for page in PAGES:
         named |= set(re.findall(r"\bveristream ([a-z]+)(?: ([a-z]+))?\b", page.read_text("utf-8")))
@@ -27,13 +27,13 @@ def test_every_command_that_the_docs_name_exists():
             assert command in found.commands, f"veristream {group} {command}"
 
 
-def test_every_make_target_that_the_docs_name_exists():
+def test_every_make_target_that_the_docs_name_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         assert set(re.findall(r"`?make ([a-z]+)", page.read_text("utf-8"))) - {"and", "sure"} <= targets
 
 
-def test_every_link_in_the_docs_leads_somewhere():
+def test_every_link_in_the_docs_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
