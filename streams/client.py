@@ -126,6 +126,20 @@ class Client:
         except TopicAuthorizationFailedError as error:
             raise not_allowed(self._settings, "write to", f"topic {wire}") from error
 
+    async def post(self, topic: Topic, key: bytes, value: bytes | None) -> asyncio.Future[Any]:
+        """Give bytes to the producer, waiting for room only; the future ends with the broker's acknowledgement. For
+        whoever sends millions, and awaits each of them.
+
+        Raises:
+            KafkaUnusable: the user may not write there.
+        """
+        wire = self._settings.topic_prefix + topic.name
+        try:
+            sent: asyncio.Future[Any] = await self._producer.send(wire, value, key=key)
+        except TopicAuthorizationFailedError as error:
+            raise not_allowed(self._settings, "write to", f"topic {wire}") from error
+        return sent
+
     async def submit(self, event: Upload | Segment) -> None:
         """Send an event to its topic."""
         await self.send(SEGMENTS if isinstance(event, Segment) else UPLOADS, event)

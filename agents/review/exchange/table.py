@@ -1,0 +1,163 @@
+"""The hash bank as it lies on the topic `hashbank`: its rows in force, read in bounded memory, and changed."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from agents.review.exchange.importing import Posts
+from schemas.bank import HashEntry
+from schemas.message import Refused, decode
+from schemas.topics import HASHBANK
+from streams.client import Client, Feed, Record
+from streams.settings import Settings
+
+#: Seconds that a read waits for messages where none lies ready.
+READ_S = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which entries are meant. Empty: any."""
+
+    banks: Collection[str] = ()
+    sources: Collection[str] = ()
+    tags: Collection[str] = ()
+    kinds: Collection[str] = ()
+    severities: Collection[str] = ()
+    licences: Collection[str] = ()
+    active: bool | None = None
+    #: Entries that have expired by then are left out.
+    now: datetime | None = None
+
+    def takes(self, entry: HashEntry) -> bool:
+        """Whether this entry is one of them."""
+        asked = (
+            (self.banks, (entry.bank,)),
+            (self.sources, (entry.source,)),
+            (self.tags, entry.tags),
+            (self.kinds, (entry.kind,)),
+            (self.severities, (entry.severity,)),
+            (self.licences, (entry.licence,)),
+        )
+        return (
+            all(not wanted or set(wanted) & set(has) for wanted, has in asked)
+            and (self.active is None or entry.active == self.active)
+            and not (self.now and entry.expires_at and entry.expires_at <= self.now)
+        )
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked for, so that not every entry is meant."""
+        lists = (self.banks, self.sources, self.tags, self.kinds, self.severities, self.licences)
+        return any(lists) or self.active is not None
+
+
+async def _messages(settings: Settings) -> AsyncIterator[Record]:
+    """Everything that lies on the topic now, in order."""
+    async with Feed(settings, [HASHBANK], from_beginning=True) as feed:
+        while not await feed.at_end():
+            for record in await feed.read(READ_S):
+                yield record
+
+
+async def in_force(settings: Settings) -> AsyncIterator[HashEntry]:
+    """The rows in force, in the order of their last change.
+
+    Read twice: first which message of each key is the last (16 bytes a message), then those. A row that is refused by
+    everybody who reads it is not in force; the one before it is, which is not looked for.
+    """
+    keys, live = array("Q"), array("B")
+    async for record in _messages(settings):
+        keys.append(int.from_bytes(blake2b(record.key.encode(), digest_size=8).digest()))
+        live.append(record.value is not None)
+    if not keys:
+        return
+    backwards = np.frombuffer(keys, np.uint64)[::-1]
+    last = np.zeros(len(keys), dtype=bool)
+    last[len(keys) - 1 - np.unique(backwards, return_index=True)[1]] = True
+    last &= np.frombuffer(live, np.uint8).astype(bool)
+    number = -1
+    async for record in _messages(settings):
+        number += 1
+        if number >= len(last):
+            return
+        if last[number] and record.value is not None and (entry := _entry(record.value)) is not None:
+            yield entry
+
+
+def _entry(value: bytes) -> HashEntry | None:
+    try:
+        return decode(HashEntry, value)
+    except Refused:
+        return None
+
+
+async def entry(settings: Settings, entry_id: str) -> HashEntry | None:
+    """The row in force under that key; None if there is none."""
+    found = None
+    async for record in _messages(settings):
+        if record.key == entry_id:
+            found = _entry(record.value) if record.value is not None else None
+    return found
+
+
+async def switched_off(settings: Settings) -> dict[str, str]:
+    """Entries that are switched off → their note: few, however large the bank."""
+    off: dict[str, str] = {}
+    async for record in _messages(settings):
+        # Most of two million need not be decoded to see that they are on.
+        if record.value is not None and b'"active":false' in record.value.replace(b" ", b""):
+            found = _entry(record.value)
+            if found is not None and not found.active:
+                off[record.key] = found.note
+                continue
+        off.pop(record.key, None)
+    return off
+
+
+class Sending:
+    """Gives rows to the broker."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def post(self, key: bytes, value: bytes | None) -> Any:
+        """Give a row away; what comes back is to be awaited for its acknowledgement."""
+        return await self._client.post(HASHBANK, key, value)
+
+
+def switched(found: HashEntry, *, on: bool, reviewer: str, reason: str, now: datetime) -> HashEntry:
+    """The entry switched on or off by a person, with a note that says who did it, when and why."""
+    word = "confirmed" if on else "deconfirmed"
+    note = f"{word} by {reviewer} at {now:%Y-%m-%dT%H:%M:%SZ}: {reason}"
+    return msgspec.structs.replace(found, active=on, note=note)
+
+
+async def remove(settings: Settings, wanted: Filter | Collection[str], told: Callable[[int], None]) -> list[str]:
+    """Delete rows, those named or those that the filter takes; the ids that were there."""
+    gone = [
+        found.entry_id
+        async for found in in_force(settings)
+        if (wanted.takes(found) if isinstance(wanted, Filter) else found.entry_id in wanted)
+    ]
+    async with Client(settings) as client:
+        posts: Posts = Sending(client)
+        waiting = []
+        for number, entry_id in enumerate(gone, 1):
+            waiting.append(await posts.post(entry_id.encode(), None))
+            if len(waiting) >= 1000:
+                for sent in waiting:
+                    await sent
+                waiting = []
+                told(number)
+        for sent in waiting:
+            await sent
+    return gone
