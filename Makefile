@@ -59,7 +59,7 @@ types: setup ## mypy, strict on the wire types and the judges
 	@$(BIN)/mypy
 
 unit: setup ## pytest (ARGS="-k name" for a part)
-	@$(if $(strip $(ARGS)),$(PYTEST) $(ARGS),$(PYTEST) -n 2 --dist loadfile --ignore=tests/e2e && $(PYTEST) tests/e2e)
+	@$(if $(strip $(ARGS)),$(PYTEST) $(ARGS),$(PYTEST) -n 2 --dist loadfile --ignore=tests/e2e && $(PYTEST) -n 2 --dist loadfile tests/e2e)
 
 bench: setup ## Speed against the plain libraries: build/bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
