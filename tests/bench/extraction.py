@@ -16,6 +16,7 @@ from statistics import median
 from typing import NamedTuple
 
 import av
+import msgspec
 import numpy as np
 
 from schemas.plan import Plan
@@ -23,7 +24,6 @@ from streams.extraction.detector import Detector, Findings, Source
 from streams.extraction.pool import Pool
 from streams.extraction.read import Limits, Reading, read
 from streams.extraction.reader import STRETCH_S
-from streams.extraction.stretches import merged
 from streams.registered import installed
 from streams.settings import load
 from tests.bench.clips import CAPTIONED, CLIPS, clip, longer
@@ -31,7 +31,7 @@ from tests.bench.report import BUILD, Row
 from tests.evaluation.recall import tier0
 
 #: Detectors of tier 0 that need no model, and the one that reads text in the picture.
-CHEAP = ("pdq", "blank", "stretches", "container")
+CHEAP = ("pdq", "points", "blank", "stretches", "container")
 CAPTIONS = "captions"
 #: Lengths of media whose memory is compared, in minutes.
 SHORT_MIN, LONG_MIN = 5, 120
@@ -190,11 +190,13 @@ def _report_peak(path: Path, *, every: bool) -> None:
     limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
     kinds = [kind for kind in installed("veristream.detectors", () if every else CHEAP).values() if not kind.problems()]
     detectors = [kind() for kind in kinds]
-    plan, parts, at_s = tier0(kinds), list[Reading](), 0.0
-    while not parts or at_s < parts[-1].media.duration_s:
-        parts.append(read(path, detectors, limits, plan, (at_s, at_s + STRETCH_S)))
+    plan, length_s, at_s = tier0(kinds), float("inf"), 0.0
+    while at_s < length_s:
+        reading = read(path, detectors, limits, plan, (at_s, at_s + STRETCH_S))
+        # As in the pool: it is sent away, and put together with the others elsewhere.
+        msgspec.msgpack.encode(tuple(reading))
+        length_s = reading.media.duration_s
         at_s += STRETCH_S
-    merged(parts, kinds)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
