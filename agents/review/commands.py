@@ -45,11 +45,11 @@ hashbank = typer.Typer(
 
     All of it works from the next item on, without a restart.""",
 )
+register_exchange(hashbank)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    register_exchange(hashbank)
     app.add_typer(hashbank, name="hashbank")
 
 

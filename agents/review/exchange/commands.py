@@ -35,7 +35,7 @@ from agents.review.exchange.options import (
 from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
-    from agents.review.exchange.importing import Summary
+    from agents.review.exchange.importing import Bank, Summary
     from agents.review.exchange.lines import Bad
     from agents.review.exchange.row import Given
 
@@ -104,10 +104,12 @@ def hashbank_import(
 
 async def _import(named: Any, file: Path, form: str | None, given: Given, where: Path, *, reactivate: bool) -> Summary:
     from agents.review.exchange import formats, table
-    from agents.review.exchange.importing import load
+    from agents.review.exchange.importing import NoBank, load
     from streams.client import Client
 
-    off = {} if named is None or reactivate else await table.switched_off(named)
+    bank: Bank = NoBank() if named is None else await table.known(named)
+    if reactivate and isinstance(bank, table.Known):
+        bank.off.clear()
     refused: IO[str] | None = None
 
     def note(bad: Bad) -> None:
@@ -128,9 +130,9 @@ async def _import(named: Any, file: Path, form: str | None, given: Given, where:
                 bar(position(), f"{summary.loaded:,} loaded, {summary.refused:,} refused")
 
             if named is None:
-                return await load(outcomes, Nowhere(), off, note, tick)
+                return await load(outcomes, Nowhere(), bank, note, tick)
             async with Client(named) as client:
-                return await load(outcomes, table.Sending(client), off, note, tick)
+                return await load(outcomes, table.Sending(client), bank, note, tick)
     finally:
         if refused:
             refused.close()
@@ -158,8 +160,9 @@ def _bar(size: int | None) -> Iterator[Callable[[int, str], None]]:
 def _say(summary: Summary, file: Path, where: Path, *, dry_run: bool, as_json: bool) -> None:
     if as_json:
         counts = {
-            "loaded": summary.loaded, "deleted": summary.deleted, "refused": summary.refused,
-            "kept_off": summary.kept_off, "passed": dict(summary.passed), "holds": dict(summary.by_kind),
+            "loaded": summary.loaded, "unchanged": summary.unchanged, "deleted": summary.deleted,
+            "refused": summary.refused, "kept_off": summary.kept_off, "passed": dict(summary.passed),
+            "holds": dict(summary.by_kind),
             "report": str(where) if summary.refused else None,
         }  # fmt: skip
         out.print(json.dumps(counts, ensure_ascii=False), soft_wrap=True, markup=False)
@@ -167,6 +170,8 @@ def _say(summary: Summary, file: Path, where: Path, *, dry_run: bool, as_json: b
         held = ", ".join(f"{number:,} with {name}" for name, number in sorted(summary.by_kind.items()))
         word = "would be loaded" if dry_run else "loaded"
         out.print(f"{file}: {summary.loaded:,} entries {word}{f' ({held})' if held else ''}", markup=False)
+        if summary.unchanged:
+            out.print(f"{summary.unchanged:,} of them were there already, as they are")
         if summary.deleted:
             out.print(f"{summary.deleted:,} deleted, as the list asks")
         if summary.kept_off:

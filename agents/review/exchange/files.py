@@ -12,11 +12,10 @@ from typing import Any
 
 
 @contextmanager
-def source_of(file: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int], int | None]]:
+def source_of(file: Path) -> Iterator[tuple[Any, Callable[[], int], int | None]]:
     """The list, how many of its bytes have been read, and how many there are."""
     if str(file) == "-":
-        listed = io.BufferedReader(sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer)
-        yield listed, lambda: 0, None
+        yield sys.stdin.buffer, lambda: 0, None
         return
     with file.open("rb") as packed:
         if file.suffix == ".gz":

@@ -12,6 +12,7 @@ import msgspec
 
 from agents.review.exchange.lines import Bad
 from agents.review.exchange.row import Gone, Outcome, Passed, Row
+from schemas.bank import HashEntry
 from schemas.message import encode
 from streams.producer import PERMANENT
 
@@ -28,11 +29,34 @@ class Posts(Protocol):
         """Give a message away; the future ends with its acknowledgement."""
 
 
+class Bank(Protocol):
+    """What the bank holds when a list comes."""
+
+    @property
+    def off(self) -> Mapping[str, str]:
+        """Entries that people have switched off → their note."""
+
+    def same(self, found: HashEntry) -> bool:
+        """Whether it has this entry as it is."""
+
+
+class NoBank:
+    """In place of a bank: nothing is known."""
+
+    off: Mapping[str, str] = {}
+
+    def same(self, found: HashEntry) -> bool:
+        """No."""
+        return False
+
+
 @dataclass(slots=True)
 class Summary:
     """What became of a list."""
 
     loaded: int = 0
+    #: Of those loaded: what the bank had as it is, so that nothing was sent.
+    unchanged: int = 0
     deleted: int = 0
     #: Entries of the list that people had switched off here, and that stay so.
     kept_off: int = 0
@@ -54,12 +78,12 @@ Report = Callable[[Bad], None]
 
 
 async def load(
-    outcomes: Iterable[Outcome], posts: Posts, off: Mapping[str, str], report: Report, tick: Callable[[Summary], None]
+    outcomes: Iterable[Outcome], posts: Posts, bank: Bank, report: Report, tick: Callable[[Summary], None]
 ) -> Summary:
     """Send what a list says, in its order, `WINDOW` messages at a time; what is refused is reported, and nothing stops.
 
-    `off`: entries that people have switched off here → their note. A list that comes again does not switch them on.
-    `tick` is told now and then how far it is.
+    `bank`: what it holds already. What it has as it is, is not sent again, and a list that comes again does not switch
+    on what people switched off. `tick` is told now and then how far it is.
     """
     summary = Summary()
     waiting: deque[tuple[Outcome, asyncio.Future[Any]]] = deque()
@@ -80,11 +104,14 @@ async def load(
                 continue
             _count(summary, outcome)
 
-    for number, outcome in enumerate(_off(outcomes, off, summary), 1):
+    for number, outcome in enumerate(_off(outcomes, bank.off, summary), 1):
         if isinstance(outcome, Bad):
             refuse(outcome)
         elif isinstance(outcome, Passed):
             summary.passed[outcome.what] += 1
+        elif isinstance(outcome, Row) and bank.same(outcome.entry):
+            summary.unchanged += 1
+            _count(summary, outcome)
         else:
             key = outcome.entry_id if isinstance(outcome, Gone) else outcome.entry.entry_id
             value = None if isinstance(outcome, Gone) else encode(outcome.entry)

@@ -59,7 +59,7 @@ def hashbank_match(
         found = met(file, entries, rules, now, every_s=every)
     except ExtractFailure as failure:
         raise typer.Exit(fail(f"{file}: {failure.text} ({failure.code})")) from None
-    actions = {rules.hash_action(one.entry.bank, one.entry.severity) for one in found if not one.aside}
+    actions = {one.action for one in found if not one.aside}
     if as_json:
         for one in found:
             out.print(json.dumps(_as_json(one), ensure_ascii=False), soft_wrap=True, markup=False)
@@ -94,7 +94,7 @@ def _listed(path: Path, form: str | None, now: datetime) -> Iterator[Any]:
 
     with source_of(path) as (file, _, _):
         kind = form or formats.recognised(path.name, file.peek(formats.PEEK))
-        if kind not in formats.FORMATS:
+        if kind is None or kind not in formats.FORMATS:
             raise typer.Exit(fail(f"{path}: of which format is it? Say --format: {', '.join(formats.FORMATS)}"))
         for outcome in formats.read(file, kind, Given(now=now, signal_type=formats.signal_type_of(path.name))):
             if isinstance(outcome, Row):
@@ -110,14 +110,14 @@ def _as_json(one: Met) -> dict[str, Any]:
 
 
 def _table(found: list[Met]) -> Table:
-    shown = Table("entry", "bank", "severity", "category", "by", "from", "to", "in the entry", "how close", "")
+    shown = Table("entry", "bank", "severity", "category", "by", "from", "to", "in the entry", "how close", "so")
     for one in found:
         entry = one.entry
-        close = f"{one.distance:.0%} of bits" if one.by == "sound" else f"{one.distance:.0f} bits, {one.hits} frames"
+        place = "" if one.bank_begin_s is None else f"{one.bank_begin_s:.1f}-{one.bank_end_s:.1f} s"
         cells = (
-            entry.entry_id, entry.bank, entry.severity, entry.category, one.by, f"{one.begin_s:.1f} s",
-            f"{one.end_s:.1f} s", f"{one.bank_begin_s:.1f}-{one.bank_end_s:.1f} s",
-            "" if one.by == "file" else close, f"does not count, {one.aside}" if one.aside else "",
+            entry.entry_id, entry.bank, entry.severity, entry.category, one.by,
+            "" if one.by == "file" else f"{one.begin_s:.1f} s", "" if one.by == "file" else f"{one.end_s:.1f} s", place,
+            one.close, f"does not count: {one.aside}" if one.aside else one.action,
         )  # fmt: skip
         shown.add_row(*(escape(UNSAFE.sub("\ufffd", cell)) for cell in cells))
     return shown

@@ -10,31 +10,35 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from agents.review.bank import HashBank, Match
-from agents.review.negative import entries_of, shipped_matches, weigh
+from agents.review.copied import FULL
+from agents.review.corners import PointsDetector
+from agents.review.heard import heard
+from agents.review.hits import card_of
+from agents.review.known_pictures import told
+from agents.review.negative import Aside, cards_shown, shipped_matches, weigh
 from agents.review.pdq import PdqDetector
+from agents.review.pointbank import PointBank
+from agents.review.sequence import stretches
 from agents.review.sound import SoundDetector
 from agents.review.soundprint import SoundBank
 from schemas.bank import HashEntry
-from schemas.policy import ReviewPolicy
+from schemas.policy import OnHash, ReviewPolicy
 from streams.extraction.read import ExtractFailure, Limits, Reading, read
-
-#: Hits of one entry this far apart in the file, in seconds, are two stretches.
-APART_S = 5.0
 
 
 class Met(NamedTuple):
     """A stretch of the file that meets an entry; times in seconds, of the file and of the entry's media."""
 
     entry: HashEntry
-    by: Literal["file", "picture", "sound"]
-    begin_s: float
-    end_s: float
-    bank_begin_s: float
-    bank_end_s: float
-    #: How well: bits of 256 of the closest frame, share of bits of sound that differ, 0 for the same file.
-    distance: float
-    #: Frames that hit.
-    hits: int
+    by: Literal["file", "frames", "points", "sound"]
+    begin_s: float = 0.0
+    end_s: float = 0.0
+    bank_begin_s: float | None = None
+    bank_end_s: float | None = None
+    #: How well, in words.
+    close: str = ""
+    #: What follows from it.
+    action: OnHash = "allow"
     #: Why it does not count; empty if it does.
     aside: str = ""
 
@@ -56,86 +60,102 @@ def digests(path: Path) -> Digests:
     return Digests(sha256.hexdigest(), md5.hexdigest())
 
 
-def looked_at(path: Path, every_s: float) -> Reading:
-    """Hash the file's frames, one each so many seconds (0: all), and its sound.
-
-    Raises:
-        ExtractFailure: it is not media that can be read.
-    """
-    if path.stat().st_size == 0:
-        raise ExtractFailure("EXTRACT-EMPTY", "the file has no bytes")
-    return read(path, [PdqDetector(), SoundDetector()], Limits(every_s, 8192 * 4320, 6 * 3600.0))
-
-
 def met(path: Path, entries: Iterable[HashEntry], policy: ReviewPolicy, now: datetime, *, every_s: float) -> list[Met]:
-    """What the file meets, what counts before what the negative bank sets aside, then by place.
+    """What the file meets: what counts before what the negative bank sets aside, then by place. A frame each so many
+    seconds is looked at (0: all).
 
     Raises:
         ExtractFailure: it is not media that can be read, and its bytes are not those of an entry either.
     """
     known = {entry.entry_id: entry for entry in entries if entry.active}
-    of_file = digests(path)
-    found = list(_same_file(known.values(), of_file))
+    found = list(_same_file(known.values(), digests(path), policy))
     try:
-        reading = looked_at(path, every_s)
+        if path.stat().st_size == 0:
+            raise ExtractFailure("EXTRACT-EMPTY", "the file has no bytes")
+        detectors = [PdqDetector(), PointsDetector(), SoundDetector()]
+        reading = read(path, detectors, Limits(every_s, 8192 * 4320, 6 * 3600.0))
     except ExtractFailure:
         if not found:
             raise
         return found
-    frames = HashBank(known.values(), min_quality=policy.hash_min_quality, now=now).match(
-        reading.frames, max_distance=policy.hash_max_distance, min_quality=policy.hash_min_quality
-    )
-    frames += shipped_matches(reading.frames, frames, policy)
-    matched = entries_of(frames, known)
-    weighed = weigh(frames, matched, reading.frames, policy)
-    found += _stretches(weighed.kept, matched, "")
-    for aside, why in _reasons(weighed.aside, matched).items():
-        found += _stretches(why, matched, aside)
-    if policy.sound_max_errors is not None:
-        bank = SoundBank(known.values(), now=now)
-        for heard in bank.match(reading.sounds, max_errors=policy.sound_max_errors, min_s=policy.sound_min_s):
-            found.append(
-                Met(
-                    heard.entry,
-                    "sound",
-                    heard.at_s,
-                    heard.until_s,
-                    heard.bank_at_s,
-                    heard.bank_until_s,
-                    heard.errors,
-                    0,
-                )
-            )
-    return sorted(found, key=lambda one: (bool(one.aside), one.begin_s, one.distance))
+    found += _by_frames(reading, known, policy, now)
+    found += _by_points(reading, known, policy, now)
+    found += _by_sound(reading, known, policy, now)
+    if good := next((one.entry for one in found if one.by == "file" and one.entry.kind == "known_good"), None):
+        aside = f"the same file is known good: {good.category} ({good.entry_id})"
+        found = [one if one.entry is good else one._replace(aside=one.aside or aside) for one in found]
+    return sorted(found, key=lambda one: (bool(one.aside), one.begin_s, one.entry.entry_id))
 
 
-def _same_file(entries: Iterable[HashEntry], of_file: Digests) -> Iterator[Met]:
+def _same_file(entries: Iterable[HashEntry], of_file: Digests, policy: ReviewPolicy) -> Iterator[Met]:
     for entry in entries:
         if entry.sha256 == of_file.sha256 or entry.md5 == of_file.md5:
-            good = "known good: the same file" if entry.kind == "known_good" else ""
-            yield Met(entry, "file", 0.0, 0.0, 0.0, 0.0, 0.0, 0, good)
+            good = entry.kind == "known_good" and policy.known_good != "off"
+            action: OnHash = "allow" if entry.kind == "known_good" else policy.hash_action(entry.bank, entry.severity)
+            yield Met(entry, "file", close="the same file", action=action, aside="it is known good" if good else "")
 
 
-def _reasons(asides: Sequence[tuple[Match, Match | None]], entries: Mapping[str, HashEntry]) -> dict[str, list[Match]]:
+def _by_frames(reading: Reading, known: Mapping[str, HashEntry], policy: ReviewPolicy, now: datetime) -> Iterator[Met]:
+    matches = HashBank(known.values()).match(
+        reading.frames, max_distance=policy.hash_max_distance, min_quality=policy.hash_min_quality, now=now
+    )
+    matches += shipped_matches(reading.frames, matches, policy)
+    weighed = weigh(matches, reading.frames, policy)
+    few = len(weighed.kept) < policy.hash_min_frames
+    for why, hits in (("", weighed.kept), *_reasons(weighed.aside).items()):
+        for stretch in stretches(hits):
+            entry = known[stretch.entry_id]
+            action = policy.hash_action(entry.bank, entry.severity)
+            closest = min(
+                match.distance
+                for match in hits
+                if match.entry_id == stretch.entry_id and stretch.at_s <= match.at_s <= stretch.until_s
+            )
+            faster = (
+                f", at {stretch.speed:.2f} times its speed" if stretch.speed and abs(stretch.speed - 1) > 0.01 else ""
+            )
+            yield Met(
+                entry, "frames", stretch.at_s, stretch.until_s, stretch.bank_at_s, stretch.bank_until_s,
+                f"{stretch.frames} frames, the closest {closest} bits away{faster}",
+                "review" if few and action == "takedown" else action, why,
+            )  # fmt: skip
+
+
+def _reasons(asides: Sequence[Aside]) -> dict[str, list[Match]]:
     by_reason: dict[str, list[Match]] = defaultdict(list)
     for match, by in asides:
-        known = f"known good: {entries[by.entry_id].category} ({by.entry_id})" if by is not None else ""
-        by_reason[known or "frames without detail only"].append(match)
+        why = f"known good: {by.category} ({by.entry_id})" if by is not None else "frames without detail only"
+        by_reason[why].append(match)
     return by_reason
 
 
-def _stretches(matches: Iterable[Match], entries: Mapping[str, HashEntry], aside: str) -> Iterator[Met]:
-    """Hits of the same entry, joined where they follow each other."""
-    by_entry: dict[str, list[Match]] = defaultdict(list)
-    for match in sorted(matches, key=lambda match: match.at_s):
-        by_entry[match.entry_id].append(match)
-    for name, hits in by_entry.items():
-        begin = 0
-        for end in range(1, len(hits) + 1):
-            if end == len(hits) or hits[end].at_s - hits[end - 1].at_s > APART_S:
-                part, begin = hits[begin:end], end
-                places = [match.bank_at_s for match in part]
-                yield Met(
-                    entries[name], "picture", part[0].at_s, part[-1].at_s, min(places), max(places),
-                    min(match.distance for match in part), len({match.at_s for match in part}), aside,
-                )  # fmt: skip
+def _by_points(reading: Reading, known: Mapping[str, HashEntry], policy: ReviewPolicy, now: datetime) -> Iterator[Met]:
+    if policy.points_review is None:
+        return
+    shown = cards_shown(reading.frames, policy)
+    for signal in told(PointBank(known.values()).find(reading.points, now)):
+        points = signal.score * FULL
+        if points < policy.points_review:
+            continue
+        for evidence in signal.evidence:
+            entry = known[evidence.entry or ""]
+            action = policy.hash_action(entry.bank, entry.severity)
+            if action == "takedown" and (policy.points_takedown is None or points < policy.points_takedown):
+                action = "review"
+            yield Met(
+                entry, "points", evidence.at_s or 0.0, evidence.until_s or 0.0,
+                close=f"{points:.0f} points of a frame agree", action=action,
+                aside=f"known good: {card}" if (card := card_of(evidence, shown)) else "",
+            )  # fmt: skip
+
+
+def _by_sound(reading: Reading, known: Mapping[str, HashEntry], policy: ReviewPolicy, now: datetime) -> Iterator[Met]:
+    if policy.sound_max_errors is None:
+        return
+    bank = SoundBank(known.values(), now=now)
+    for one in bank.match(reading.sounds, max_errors=policy.sound_max_errors, min_s=policy.sound_min_s):
+        action: OnHash = next((finding.action for finding in heard([one], policy)), "allow")
+        yield Met(
+            one.entry, "sound", one.at_s, one.until_s, one.bank_at_s, one.bank_until_s,
+            f"{one.errors:.0%} of the bits differ", action,
+        )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -29,8 +29,11 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", help="may be repeated")
 
 Banks = Annotated[list[str] | None, typer.Option("--bank", help="only of this bank; may be repeated")]
 Sources = Annotated[list[str] | None, typer.Option("--source", help="only of this source; may be repeated")]
-Kinds = Annotated[list[Kind] | None, typer.Option("--kind", help="only of this kind")]
-Severities = Annotated[list[Severity] | None, typer.Option("--severity", help="only of this severity; may be repeated")]
+Kinds = Annotated[list[str] | None, typer.Option("--kind", help="only of this kind", metavar="banned|known_good")]
+Severities = Annotated[
+    list[str] | None,
+    typer.Option("--severity", help="only of this severity; may be repeated", metavar="low|medium|high|highest"),
+]
 Licences = Annotated[list[str] | None, typer.Option("--licence", help="only on these terms; may be repeated")]
 
 
@@ -48,14 +51,19 @@ def wanted(
     bank: list[str] | None,
     source: list[str] | None,
     tag: list[str] | None,
-    kind: list[Kind] | None,
-    severity: list[Severity] | None,
+    kind: list[str] | None,
+    severity: list[str] | None,
     licence: list[str] | None,
     *,
     active: bool | None = None,
 ) -> Filter:
     """The entries that options like these mean."""
     from agents.review.exchange.table import Filter
+
+    # Typer takes no list of words of a fixed choice.
+    for option, given, choice in (("kind", kind, get_args(Kind)), ("severity", severity, get_args(Severity))):
+        if unknown := [word for word in given or () if word not in choice]:
+            raise typer.Exit(fail(f"--{option} {unknown[0]}: there are {', '.join(choice)}"))
 
     return Filter(
         banks=bank or (), sources=source or (), tags=tag or (), kinds=kind or (), severities=severity or (),

@@ -98,14 +98,14 @@ def frame_of(text: str, where: str) -> dict[str, Any]:
         raise Malformed(f"{where}: {len(parts)} parts, where PDQ, quality and seconds are asked for")
     code, quality, at_s = parts
     try:
-        frame = {"pdq": _digits(code, 64, "a PDQ hash"), "quality": int(quality), "at_s": float(at_s)}
+        pdq_code, detail, seconds = _digits(code, 64, "a PDQ hash"), int(quality), float(at_s)
     except Malformed as error:
         raise Malformed(f"{where}: {error}") from None
     except ValueError:
         raise Malformed(f"{where}: quality {quality!r} and seconds {at_s!r} must be numbers") from None
-    if not (0 <= frame["quality"] <= 100 and 0 <= frame["at_s"] < float("inf")):
+    if not (0 <= detail <= 100 and 0 <= seconds < float("inf")):
         raise Malformed(f"{where}: quality {quality} lies outside 0 to 100, or seconds {at_s} below 0")
-    return frame
+    return {"pdq": pdq_code, "quality": detail, "at_s": seconds}
 
 
 #: signal type → the fields of an entry that hold it.

@@ -5,16 +5,17 @@ from __future__ import annotations
 from array import array
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from agents.review.exchange.importing import Posts
 from schemas.bank import HashEntry
-from schemas.message import Refused, decode
+from schemas.message import Refused, decode, encode
 from schemas.topics import HASHBANK
 from streams.client import Client, Feed, Record
 from streams.settings import Settings
@@ -76,7 +77,7 @@ async def in_force(settings: Settings) -> AsyncIterator[HashEntry]:
     """
     keys, live = array("Q"), array("B")
     async for record in _messages(settings):
-        keys.append(int.from_bytes(blake2b(record.key.encode(), digest_size=8).digest()))
+        keys.append(_number(record.key.encode()))
         live.append(record.value is not None)
     if not keys:
         return
@@ -109,18 +110,56 @@ async def entry(settings: Settings, entry_id: str) -> HashEntry | None:
     return found
 
 
-async def switched_off(settings: Settings) -> dict[str, str]:
-    """Entries that are switched off → their note: few, however large the bank."""
-    off: dict[str, str] = {}
+class Known:
+    """What the bank holds when a list comes: enough to tell what it changes, in 16 bytes an entry."""
+
+    def __init__(self) -> None:
+        #: Entries that are switched off → their note: few, however large the bank.
+        self.off: dict[str, str] = {}
+        self._keys, self._contents = array("Q"), array("Q")
+        self._sorted: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
+
+    def note(self, key: str, found: HashEntry | None) -> None:
+        """Take the next message of the topic; None: the row is deleted, or refused."""
+        self._keys.append(_number(key.encode()))
+        self._contents.append(_content(found) if found is not None else 0)
+        self._sorted = None
+        if found is not None and not found.active:
+            self.off[key] = found.note
+        else:
+            self.off.pop(key, None)
+
+    def same(self, found: HashEntry) -> bool:
+        """Whether the bank has this entry as it is, whenever it was added."""
+        if self._sorted is None:
+            # The last message of each key: `unique` gives the first, so it is asked backwards.
+            keys, last = np.unique(np.array(self._keys, np.uint64)[::-1], return_index=True)
+            self._sorted = keys, np.array(self._contents, np.uint64)[::-1][last]
+        keys, contents = self._sorted
+        number = _number(found.entry_id.encode())
+        place = int(np.searchsorted(keys, np.uint64(number)))
+        return place < len(keys) and int(keys[place]) == number and int(contents[place]) == _content(found)
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
+
+
+def _content(found: HashEntry) -> int:
+    # 0 stands for none.
+    return _number(encode(msgspec.structs.replace(found, added_at=_ANY_TIME))) or 1
+
+
+#: In place of the time at which an entry was added, which changes nothing that it matches.
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+async def known(settings: Settings) -> Known:
+    """What the bank holds now."""
+    found = Known()
     async for record in _messages(settings):
-        # Most of two million need not be decoded to see that they are on.
-        if record.value is not None and b'"active":false' in record.value.replace(b" ", b""):
-            found = _entry(record.value)
-            if found is not None and not found.active:
-                off[record.key] = found.note
-                continue
-        off.pop(record.key, None)
-    return off
+        found.note(record.key, _entry(record.value) if record.value is not None else None)
+    return found
 
 
 class Sending:

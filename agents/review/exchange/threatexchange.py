@@ -169,17 +169,17 @@ def _time(text: object) -> datetime | None:
 
 def record(number: int, value: Mapping[str, Any], given: Given) -> Outcome:
     """One update of `/threat_updates`, or one threat descriptor."""
-    text, kind = value.get("indicator", value.get("raw_indicator")), value.get("type")
+    text: Any = value.get("indicator", value.get("raw_indicator"))
+    kind: Any = value.get("type")
     if isinstance(text, Mapping):  # a descriptor asked for with its indicator's fields
         text, kind = text.get("indicator"), text.get("type", kind)
     for name, found in (("indicator", text), ("type", kind)):
         if not isinstance(found, str) or not found:
             return Bad(number, name, "is missing, or not text")
-    assert isinstance(text, str)
-    assert isinstance(kind, str)
     if NAMES.get(kind) is not None and value.get("should_delete"):
         return given.gone(number, (NAMES[kind], text.strip().lower()), SOURCE)
-    descriptors = value["descriptors"].get("data", ()) if isinstance(value.get("descriptors"), Mapping) else (value,)
+    page = value.get("descriptors")
+    descriptors = page.get("data", ()) if isinstance(page, Mapping) else (value,)
     said = [descriptor for descriptor in descriptors if isinstance(descriptor, Mapping)]
     opinions = [STATUS.get(str(one.get("status", "UNKNOWN")), "INVESTIGATION_SEED") for one in said]
     times = [time for one in said if (time := _time(one.get("added_on"))) is not None]
