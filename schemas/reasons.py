@@ -93,6 +93,8 @@ _CODES = (
                "A person looks at the item: media made to harm looks like this."),
     ReasonCode("REVIEW-HASH", "review", "AVP-9", "Frames or file match banned media of the hash bank.",
                "None: the content was banned before. A wrong entry is taken out of the bank."),
+    ReasonCode("REVIEW-KNOWN-GOOD", "review", "AVP-9",
+               "Frames that match banned media match known good media at least as well.", "None: the item passes."),
     ReasonCode("REVIEW-NUDITY", "review", "AVP-9", "A model finds nudity.", "A person decides."),
     ReasonCode("REVIEW-TERM", "review", "AVP-9", "A text of the item, written, shown or spoken, holds a listed term.",
                "A person decides, or the publisher changes the text."),

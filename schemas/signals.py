@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from schemas.event import Event
-from schemas.message import Count, Id, Message, Pdq, Score, Seconds, Text, Trimmed, Utc
+from schemas.message import Count, Id, Md5, Message, Pdq, Score, Seconds, Text, Trimmed, Utc
 from schemas.plan import Ran
 
 #: What `absent` says after the name of a detector whose package or model is not on the machine.
@@ -111,6 +111,9 @@ class MediaFacts(Message, kw_only=True, frozen=True):
     audio_codec: str | None = None
     frames_seen: Annotated[Count, msgspec.Meta(description="sampled frames that the detectors saw")] = 0
     sound_s: Annotated[Seconds, msgspec.Meta(description="seconds of sound that the detectors heard")] = 0.0
+    md5: Annotated[Md5 | None, msgspec.Meta(description="of the file, for lists that know files by nothing else")] = (
+        None
+    )
 
 
 class ExtractError(Message, kw_only=True, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
@@ -123,6 +124,7 @@ def _read(
             audio_codec=audio.codec_context.name if audio else None,
             frames_seen=run.frames_seen,
             sound_s=run.sound_s,
+            md5=_md5(again) if stretch is None or stretch[0] == 0 else None,
         )
         return Reading(
             media=media,
@@ -138,6 +140,15 @@ def _read(
             decoded=meter.decoded,
             unseen=run.unseen,
         )
+
+
+def _md5(file: BinaryIO) -> str:
+    """The MD5 of all its bytes; two milliseconds a megabyte. Nobody trusts it: it finds files on lists."""
+    file.seek(0)
+    digest = hashlib.md5(usedforsecurity=False)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _source(container: Any, file: BinaryIO) -> Source:

@@ -58,6 +58,7 @@ def merged(readings: Sequence[Reading], kinds: Sequence[type[Detector]]) -> Read
             facts,
             frames_seen=sum(part.media.frames_seen for part in parts),
             sound_s=sum(part.media.sound_s for part in parts),
+            md5=next((part.media.md5 for part in parts if part.media.md5), None),
         ),
         signals=tuple(signal for findings in found.values() for signal in findings.signals),
         frames=tuple(frame for findings in found.values() for frame in findings.frames),

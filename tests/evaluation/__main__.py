@@ -9,6 +9,7 @@ Suite(
     measures={
         "extraction.tier0": "tests.evaluation.recall:measure",
         "review.hash": "tests.evaluation.hashes:measure",
+        "review.negative_bank": "tests.evaluation.negative_bank:measure",
         "review.nudity": "tests.evaluation.nudity:measure",
         "review.terms": "tests.evaluation.texts:terms",
         "rumor": "tests.evaluation.texts:rumors",
