@@ -122,3 +122,24 @@ class Metrics:
         self.state_refused = Counter(
             "veristream_state_refused", "Rows of a compacted topic that were refused", ["topic"], registry=registry
         )
+        self.bank_frames = Gauge(
+            "veristream_bank_frames", "Frames of the hash bank that are in force", registry=registry
+        )
+        self.bank_bytes = Gauge(
+            "veristream_bank_bytes",
+            "What the hash bank takes in memory: shared by all workers of the machine, or this worker's own",
+            ["where"],
+            registry=registry,
+        )
+        self.bank_merges = Counter(
+            "veristream_bank_merges",
+            "Times that a part of the hash bank was made anew, or another worker's was taken up (read)",
+            ["kind"],
+            registry=registry,
+        )
+        self.bank_merge_seconds = Gauge(
+            "veristream_bank_merge_seconds", "What the last of these took", ["kind"], registry=registry
+        )
+        self.bank_refused = Counter(
+            "veristream_bank_refused", "Damaged files of the hash bank, which are made anew", registry=registry
+        )

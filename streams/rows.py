@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, MutableMapping
+from importlib.metadata import entry_points
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import inspect
 
 from schemas.topics import PUBLISHERS, STANDINGS, Topic
+from streams.metrics import Metrics
 from streams.settings import SettingsError
 
 #: Views with a row for each publisher; every other one is small enough for a dict of messages.
@@ -79,8 +81,19 @@ class DiskRows(PackedRows):
         self._disk.close()
 
 
-def rows_for(topic: Topic, state_dir: Path | None = None) -> MutableMapping[str, Any]:
+class RowsFactory(Protocol):
+    """Makes a place for the rows of one topic that is more than a mapping, such as an index of what they hold; found by
+    the topic's name in the entry point group `veristream.rows`."""
+
+    def __call__(self, *, folder: Path | None, metrics: Metrics | None) -> MutableMapping[str, Any]:
+        """`folder`: where it may keep files, those that all workers of the machine share among them."""
+
+
+def rows_for(topic: Topic, state_dir: Path | None = None, metrics: Metrics | None = None) -> MutableMapping[str, Any]:
     """An empty place for the rows of a topic."""
+    for point in entry_points(group="veristream.rows", name=topic.name):
+        made: RowsFactory = point.load()
+        return made(folder=state_dir, metrics=metrics)
     if topic.name not in BIG:
         return {}
     return DiskRows(topic, state_dir) if state_dir else PackedRows(topic)

@@ -120,6 +120,10 @@ class Settings(BaseSettings):
     state_dir: Path | None = Field(
         None, description="folder for publishers and standings on disk, wiped at each start; none: in memory"
     )
+    bank_dir: Path | None = Field(
+        None,
+        description="folder of the hash bank's index, one for all workers of a machine; none: state_dir, or in memory",
+    )
 
     complaints_host: str = Field("127.0.0.1", description="where the entry for complaints listens")
     complaints_port: int = Field(8081, ge=0, le=65535, description="0: any free port")

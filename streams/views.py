@@ -47,10 +47,10 @@ class View(Generic[M]):
         state_dir: Path | None = None,
     ) -> None:
         """`shipped`: rows that are there until others are sent, and again when those are deleted. `state_dir`: where
-        the rows of a big view lie instead of in memory."""
+        the rows of a big view lie instead of in memory, or what all workers of a machine share of them."""
         self.topic = topic
         self._shipped: Mapping[str, M] = shipped or {}
-        self.rows: MutableMapping[str, M] = rows_for(topic, state_dir)
+        self.rows: MutableMapping[str, M] = rows_for(topic, state_dir, metrics)
         self.rows.update(self._shipped)
         self._listeners: list[Listener] = []
         self.version = 0  # counts changes, so that whoever derives an index from the rows knows when to renew it

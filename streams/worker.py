@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from schemas.message import Refused
 from schemas.policy import Policy, default_policy
-from schemas.topics import POLICIES, Topic
+from schemas.topics import HASHBANK, POLICIES, Topic
 from streams.agent import Agent, Context, Incoming
 from streams.app import Attached, attach
 from streams.health import Health
@@ -71,7 +71,8 @@ class Worker:
 
     def _view(self, topic: Topic) -> View[Any]:
         if topic is not POLICIES:
-            return View(topic, self.metrics, state_dir=self.settings.state_dir)
+            folder = self.settings.bank_dir if topic is HASHBANK else None
+            return View(topic, self.metrics, state_dir=folder or self.settings.state_dir)
         shipped = default_policy(self.settings.policy)
         view: View[Policy] = View(topic, self.metrics, self._check_policy, shipped={shipped.name: shipped})
         view.listen(self._policy_changed)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import ClassVar
 
 from agents.judging import JudgingAgent
-from agents.review.bank import HashBank
+from agents.review.bank_rows import bank_of
 from agents.review.judge import Matched, judge
 from agents.review.terms import TermList
 from agents.text import passages
@@ -26,32 +25,25 @@ class Review(JudgingAgent):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._made_of: tuple[int, Policy | None] = (-1, None)
-        self._bank = HashBank([])
+        self._made_of: Policy | None = None
+        self._bank = bank_of(context.views[HASHBANK.name])
         self._terms = TermList([])
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Match, then judge."""
         signals: Signals = message.value
         policy, now = self.context.policy, self.context.clock()
-        self._renew(policy, now)
+        if self._made_of is not policy:
+            self._terms, self._made_of = TermList(policy.review.terms), policy
+        files = self._bank.same_file(signals.event.media.sha256, now=now)
         matched = Matched(
             self._bank.match(
                 signals.frames,
                 max_distance=policy.review.hash_max_distance,
                 min_quality=policy.review.hash_min_quality,
+                now=now,
             ),
-            self._bank.files.get(signals.event.media.sha256),
+            files[0] if files else None,
             self._terms.match(signals.event, passages(signals, policy.media_text)),
         )
         yield from self.decided(judge(signals, matched, policy, now), policy)
-
-    def _renew(self, policy: Policy, now: datetime) -> None:
-        """Make bank and term list again when what they are made of has changed, or an entry has expired."""
-        view = self.context.views[HASHBANK.name]
-        stale = self._bank.stale_at is not None and self._bank.stale_at <= now
-        if self._made_of == (view.version, policy) and not stale:
-            return
-        self._bank = HashBank(view.rows.values(), min_quality=policy.review.hash_min_quality, now=now)
-        self._terms = TermList(policy.review.terms)
-        self._made_of = (view.version, policy)

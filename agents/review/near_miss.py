@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-from agents.review.bank import HashBank
+from agents.review.bank_rows import bank_of
 from schemas.plan import Why
 from schemas.policy import Policy
 from schemas.topics import HASHBANK
@@ -25,23 +25,20 @@ class NearMiss(Trigger):
 
     def __init__(self, views: Mapping[str, View[Any]]) -> None:
         super().__init__(views)
-        self._made_of = (-1, -1)
-        self._bank = HashBank([])
+        self._bank = bank_of(views[HASHBANK.name])
 
     def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:
         """Whether the item misses the bank by a little."""
         review, bits = policy.review, policy.extraction.near_miss_bits
         if not bits or not reading.frames:
             return False
-        self._renew(review.hash_min_quality, now)
-        closest = self._bank.match(
-            reading.frames, max_distance=review.hash_max_distance + bits, min_quality=review.hash_min_quality
+        # Of those beyond the distance most are enough: what is read again is a chance, and not the judgement.
+        matches = self._bank.match(
+            reading.frames,
+            max_distance=review.hash_max_distance + bits,
+            min_quality=review.hash_min_quality,
+            now=now,
+            sure=review.hash_max_distance,
         )
-        return bool(closest) and min(match.distance for match in closest) > review.hash_max_distance
-
-    def _renew(self, min_quality: int, now: datetime) -> None:
-        view = self.views[HASHBANK.name]
-        stale = self._bank.stale_at is not None and self._bank.stale_at <= now
-        if self._made_of != (view.version, min_quality) or stale:
-            self._bank = HashBank(view.rows.values(), min_quality=min_quality, now=now)
-            self._made_of = (view.version, min_quality)
+        closest = min((match.distance for match in matches if match.kind == "banned"), default=0)
+        return closest > review.hash_max_distance

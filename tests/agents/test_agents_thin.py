@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from agents.identity.agent import Identity
 from agents.review.agent import Review
-from agents.review.bank import HashBank
+from agents.review.bank_rows import bank_of
+from agents.review.near_miss import NearMiss
 from agents.rumor.agent import Rumor
 from agents.rumor.match import RumorList
 from agents.synthetic.agent import Synthetic
@@ -191,24 +192,12 @@ def test_review_judges_by_a_new_policy_from_the_next_message_on_and_names_it(mak
     assert decided(7) == ["REVIEW-HASH"]
 
 
-def test_review_makes_bank_and_terms_again_only_when_they_have_changed(make, world, monkeypatch):
-    made = []
-
-    class Counted(HashBank):
-        def __init__(self, *args, **options):
-            made.append(args)
-            super().__init__(*args, **options)
-
-    monkeypatch.setattr("agents.review.agent.HashBank", Counted)
-    agent = Review(world.context)
-    made.clear()
-    for _ in range(3):
-        sent(agent, make.signals())
-    assert len(made) == 1
+def test_review_and_extraction_look_into_one_bank_of_their_worker(make, world):
+    agent, near = Review(world.context), NearMiss(world.views)
     world.put(HASHBANK, make.entry(CODE))
-    for _ in range(3):
-        sent(agent, make.signals())
-    assert len(made) == 2
+    bank = bank_of(world.views[HASHBANK.name])
+    assert agent._bank is near._bank is bank
+    assert (len(bank), bank["b-1"]) == (1, make.entry(CODE))
 
 
 def test_review_asks_a_person_and_counts_the_reason(make, world):

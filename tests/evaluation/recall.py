@@ -114,7 +114,7 @@ def _video(seconds: int, encoder: str, length_s: int) -> Found:
         entry_from_file(clip(name), entry_id=name, category="eval", source="eval", now=datetime.now(UTC))
         for name in BANNED
     ]
-    bank = HashBank(entries, min_quality=policy.hash_min_quality)
+    bank = HashBank(entries)
     settings = Settings()
     limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
     counts = []

@@ -1,0 +1,212 @@
+"""Merging the parts of the hash bank in a thread of its own, and reading what another worker has merged.
+
+Who writes the file holds a lock beside it; the system lets go of it when a process dies, and whoever holds it next
+removes what was left half-written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.review.bank_columns import Columns, Part, merged
+from agents.review.bank_file import UNDER_WAY, Damaged, opened, written
+
+log = logging.getLogger(__name__)
+
+#: What a thread that merges is nicer than the rest of the process by: it has time, items have not.
+NICER = 10
+#: After a failure, say of a full disk, nothing is merged for so long.
+RETRY_S = 60.0
+
+Kind = Literal["base", "mid", "read"]
+#: Which file of a name it is: its number, and when it was written.
+Stamp = tuple[int, int]
+
+
+class Snapshot(NamedTuple):
+    """The parts as they were when a merge began."""
+
+    base: Part
+    mid: Part
+    runs: Sequence[Part]
+
+    @property
+    def all(self) -> tuple[Part, ...]:
+        """Base, mid, and all runs."""
+        return self.base, self.mid, *self.runs
+
+
+class Job(NamedTuple):
+    """What a merge has made: a part, which of its entries are in force, and which entries it holds of each part of the
+    snapshot."""
+
+    kind: Kind
+    made: Columns
+    in_force: NDArray[np.bool_]
+    covered: Sequence[NDArray[np.bool_]]
+    seconds: float
+
+
+class Merging:
+    """One merge at a time, in a thread."""
+
+    def __init__(self, file: Path | None, refused: Callable[[], None]) -> None:
+        """`file`: what workers of a machine share; `refused` is called for each file that is damaged."""
+        self._file = file
+        self._refused = refused
+        self._thread: threading.Thread | None = None
+        self._result: Job | None = None
+        self._stop = threading.Event()
+        self._known: Stamp | None = None
+        self._not_before = 0.0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a merge is under way, or one that has ended was not taken up."""
+        return self._thread is not None
+
+    def first(self) -> Columns | None:
+        """What the file holds at the start."""
+        if self._file is None:
+            return None
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._known = self._stamp()
+        return self._read() if self._known else None
+
+    def begin_read(self, snapshot: Callable[[], Snapshot]) -> bool:
+        """Begin to read the file, if it is another than before."""
+        if self._file is None or monotonic() < self._not_before or (stamp := self._stamp()) in (None, self._known):
+            return False
+        self._known = stamp
+        self._begin("read", self._read, snapshot())
+        return True
+
+    def begin_base(self, snapshot: Callable[[], Snapshot]) -> bool:
+        """Begin to merge everything into the file (or in memory, if there is none), unless another worker does."""
+        if monotonic() < self._not_before:
+            return False
+        if self._file is None:
+            parts = snapshot()
+            self._begin("base", lambda: merged(parts.all, ended=self._stop.is_set), parts)
+            return True
+        lock = self._locked()
+        if lock is None:
+            return False
+        parts = snapshot()
+        self._begin("base", lambda: self._write(parts, lock), parts)
+        return True
+
+    def begin_mid(self, snapshot: Callable[[], Snapshot]) -> None:
+        """Begin to merge what is not in the file yet, in memory."""
+        parts = snapshot()
+        self._begin("mid", lambda: merged([parts.mid, *parts.runs], ended=self._stop.is_set), parts)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a merge has ended that was not taken up."""
+        return self._thread is not None and not self._thread.is_alive()
+
+    def done(self) -> Job | None:
+        """What the merge that has ended has made; None if it made nothing. The next one may begin."""
+        job, self._thread, self._result = self._result, None, None
+        return job
+
+    def wait(self) -> None:
+        """Wait until the merge under way has ended."""
+        if self._thread:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """End the merge under way."""
+        self._stop.set()
+        self.wait()
+
+    def _begin(self, kind: Kind, make: Callable[[], Columns | None], parts: Snapshot) -> None:
+        # A daemon, so that a process that ends does not wait for it.
+        self._thread = threading.Thread(target=self._run, args=(kind, make, parts), name="hash bank", daemon=True)
+        self._thread.start()
+
+    def _run(self, kind: Kind, make: Callable[[], Columns | None], parts: Snapshot) -> None:
+        begun = monotonic()
+        try:
+            with contextlib.suppress(OSError):  # of this thread alone, on Linux
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICER)
+            if (made := make()) is not None:
+                in_force, covered = _compared(made, parts)
+                self._result = Job(kind, made, in_force, covered, monotonic() - begun)
+        except InterruptedError:
+            log.info("a merge of the hash bank was ended")
+        except Exception:
+            self._not_before = monotonic() + RETRY_S
+            log.exception("the hash bank could not be merged; it goes on as it is, and is tried again in %d s", RETRY_S)
+
+    def _write(self, parts: Snapshot, lock: int) -> Columns:
+        assert self._file is not None
+        try:
+            for left in self._file.parent.glob(f"{self._file.name}.*{UNDER_WAY}"):
+                left.unlink(missing_ok=True)
+                log.warning("%s was left half-written by a worker that died, and is removed", left)
+            made = written(self._file, parts.all, self._stop.is_set)
+            self._known = self._stamp()
+            return made
+        finally:
+            os.close(lock)
+
+    def _read(self) -> Columns | None:
+        """What lies in the file; a damaged one is removed, so that it is written again."""
+        assert self._file is not None
+        try:
+            return opened(self._file)
+        except Damaged as damage:
+            log.error("%s is damaged and is made again from the topic: %s", self._file, damage)
+            self._refused()
+            self._file.unlink(missing_ok=True)
+        except FileNotFoundError:
+            pass
+        return None
+
+    def _stamp(self) -> Stamp | None:
+        assert self._file is not None
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
+    def _locked(self) -> int | None:
+        """The lock, if no other worker has it; closing it lets go of it."""
+        assert self._file is not None
+        lock = os.open(self._file.with_name(f"{self._file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            return None
+        return lock
+
+
+def _compared(made: Columns, parts: Snapshot) -> tuple[NDArray[np.bool_], list[NDArray[np.bool_]]]:
+    """Which entries of the new part are in force in the others, and which of the others it holds."""
+    in_force = np.zeros(made.entries, np.bool_)
+    covered = []
+    for columns, taken in parts.all:
+        here = np.zeros(columns.entries, np.bool_)
+        if columns.entries and made.entries:
+            place = np.minimum(np.searchsorted(made.keys, columns.keys), made.entries - 1)
+            # Two ids of one key are as good as never; the second of them is then merged once more than it must be.
+            same = taken & (made.keys[place] == columns.keys) & (made.ident[place] == columns.ident).all(axis=1)
+            in_force[place[same]] = True
+            here = same
+        covered.append(here)
+    return in_force, covered
