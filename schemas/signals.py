@@ -113,6 +113,29 @@ class MediaFacts(Message, kw_only=True, frozen=True):
     sound_s: Annotated[Seconds, msgspec.Meta(description="seconds of sound that the detectors heard")] = 0.0
     md5: Annotated[Md5 | None, msgspec.Meta(description="of the file, for lists that know files by nothing else")] = (
         None
+class FramePoints(Message, kw_only=True, frozen=True):
+    """Corners of one frame, or of its mirror image, by which it is known again when it was cropped, turned or framed.
+
+    They stay within extraction, and come with the hash bank: signals say what they were found to agree with.
+    """
+
+    at_s: Seconds
+    points: Annotated[
+        bytes,
+        msgspec.Meta(
+            max_length=34 * 500,
+            description="34 bytes each, those that tell most first: ORB's 256 bits, then x and y in pixels of a picture whose "
+            "longer side has 256; base64 in JSON",
+            extra_json_schema={"contentEncoding": "base64"},
+        ),
+    ]
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.points) % 34:
+            raise ValueError(f"`points` has {len(self.points)} bytes, which is no multiple of 34")
+
+
     )
 
 

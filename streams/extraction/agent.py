@@ -11,7 +11,7 @@ from typing import ClassVar
 from schemas.event import Admitted, Media
 from schemas.message import encode
 from schemas.plan import Plan
-from schemas.signals import ExtractError, FrameHash, Signals
+from schemas.signals import ExtractError, FrameHash, Signal, Signals
 from schemas.topics import ADMITTED, HASHBANK, POLICIES, SIGNALS, Topic
 from streams.agent import Agent, Context, Incoming, Outgoing
 from streams.extraction.fetch import Fetcher
@@ -101,7 +101,7 @@ class Extraction(Agent):
             extracted_at=self.context.clock(),
             extraction_s=seconds,
             media=outcome.media,
-            signals=outcome.signals,
+            signals=(*outcome.signals, *await asyncio.to_thread(self._known, outcome)),
             frames=_thinned(outcome.frames),
             captions=outcome.captions,
             speech=outcome.speech,
@@ -112,6 +112,11 @@ class Extraction(Agent):
 
     async def _extract(self, admitted: Admitted, lane: Lane) -> Reading | ExtractError:
         media = admitted.event.media
+    def _known(self, reading: Reading) -> tuple[Signal, ...]:
+        """What triggers know of it. Not kept with the reading: what is known changes."""
+        policy, now = self.context.policy, self.context.clock()
+        return tuple(signal for trigger in self._triggers for signal in trigger.signals(reading, policy, now))
+
         plan = plan_for(admitted, self.context.policy, self._kinds)
         try:
             # What lies at the same place with the same content, looked at as closely, gives the same.
@@ -151,4 +156,10 @@ def _thinned(frames: tuple[FrameHash, ...]) -> tuple[FrameHash, ...]:
 
 def _size(reading: Reading) -> int:
     """Bytes that a reading holds, roughly: what grows with the item."""
-    return 2000 + 250 * len(reading.frames) + 500 * (len(reading.signals) + len(reading.captions) + len(reading.speech))
+    pieces = sum(map(len, (reading.signals, reading.captions, reading.speech, reading.sounds, reading.texts)))
+    return (
+        2000
+        + 250 * len(reading.frames)
+        + 500 * pieces
+        + sum([len(sound.codes) for sound in reading.sounds] + [len(frame.points) for frame in reading.points])
+    )

@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.signals import UNAVAILABLE, Caption, FrameHash, Signal, Utterance
+from schemas.signals import UNAVAILABLE, Caption, FrameHash, FramePoints, Signal, SoundPrint, Utterance
 
 #: Longer side, in pixels, of the frames that detectors see unless they ask for another. PDQ works on 64 × 64 and
 #: Open-NSFW on 224 × 224, so 512 loses neither anything; hash bank and query must use the same size, since PDQ hashes
@@ -80,6 +80,10 @@ class Findings(NamedTuple):
     tally: Mapping[str, float] = {}
     captions: tuple[Caption, ...] = ()
     speech: tuple[Utterance, ...] = ()
+    sounds: tuple[SoundPrint, ...] = ()
+    points: tuple[FramePoints, ...] = ()
+    #: What it could not look for in this item, each as `absent` of the signals says it.
+    absent: tuple[str, ...] = ()
 
 
 class Part(NamedTuple):
@@ -160,4 +164,7 @@ class Detector(abc.ABC):
             tuple(frame for part in parts for frame in part.findings.frames),
             captions=tuple(caption for part in parts for caption in part.findings.captions),
             speech=tuple(utterance for part in parts for utterance in part.findings.speech),
+            sounds=tuple(sound for part in parts for sound in part.findings.sounds),
+            points=tuple(points for part in parts for points in part.findings.points),
+            absent=tuple(dict.fromkeys(why for part in parts for why in part.findings.absent)),
         )

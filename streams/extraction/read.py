@@ -11,7 +11,7 @@ import av
 import msgspec
 
 from schemas.plan import Plan, Ran
-from schemas.signals import Caption, FrameHash, MediaFacts, Signal, Utterance
+from schemas.signals import Caption, FrameHash, FramePoints, MediaFacts, MediaText, Signal, SoundPrint, Utterance
 from streams.extraction.detector import Detector, Findings, Source
 from streams.extraction.limits import ExtractFailure, Limits, Meter, check_room
 from streams.extraction.media import Openable, frames_of, grown, opened, packets, played
@@ -48,6 +48,9 @@ class Reading(NamedTuple):
     #: Whether it holds pictures that somebody asked for and nobody saw.
     unseen: bool = False
 
+    sounds: tuple[SoundPrint, ...] = ()
+    points: tuple[FramePoints, ...] = ()
+    texts: tuple[MediaText, ...] = ()
     def whole(self) -> Reading:
         """The same, as the reading of a whole item.
 
@@ -145,6 +148,9 @@ def _read(
 def _md5(file: BinaryIO) -> str:
     """The MD5 of all its bytes; two milliseconds a megabyte. Nobody trusts it: it finds files on lists."""
     file.seek(0)
+            sounds=tuple(sound for findings in found.values() for sound in findings.sounds),
+            points=tuple(points for findings in found.values() for points in findings.points),
+            texts=subtitles.found(),
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := file.read(1 << 20):
         digest.update(chunk)

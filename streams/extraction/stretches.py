@@ -70,3 +70,6 @@ def merged(readings: Sequence[Reading], kinds: Sequence[type[Detector]]) -> Read
         decoded=sum(part.decoded for part in parts),
         unseen=all(part.unseen for part in parts),
     ).whole()
+        sounds=tuple(sound for findings in found.values() for sound in findings.sounds),
+        points=tuple(points for findings in found.values() for points in findings.points),
+        texts=texts_of([part.texts for part in parts]),

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from schemas.plan import Why
 from schemas.policy import Policy
+from schemas.signals import Signal
 from streams.extraction.read import Reading
 from streams.views import View
 
@@ -30,3 +31,7 @@ class Trigger(abc.ABC):
     @abc.abstractmethod
     def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:
         """Whether this reading gives reason for a closer one."""
+
+    def signals(self, reading: Reading, policy: Policy, now: datetime) -> tuple[Signal, ...]:
+        """What the last reading of the item is found to be like; called in a thread, for each item anew."""
+        return ()

@@ -112,9 +112,13 @@ class Suspicious(Trigger):
 
     why: ClassVar[Why] = "near_miss"
     does: ClassVar[bool] = False
+    knows: ClassVar[tuple[Signal, ...]] = ()
 
     def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:
         return self.does
+
+    def signals(self, reading: Reading, policy: Policy, now: datetime) -> tuple[Signal, ...]:
+        return self.knows
 
 
 class Bench:
@@ -303,6 +307,17 @@ async def test_a_trigger_has_an_item_read_again_with_every_frame(
     assert [(plan.tier, plan.decode) for plan in one.pool.plans] == [(0, "cheap"), (1, "all")]
     assert one.pool.plans[1].every_s == default_policy().extraction.dense_s
     assert found.ran.plan == one.pool.plans[1]
+
+
+async def test_what_a_trigger_knows_of_an_item_is_said_of_each_anew(
+    bench: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reading is kept for the next item of the same content; what is known of it has changed by then."""
+    one = await bench()
+    assert [signal.name for signal in (await one.signals(1)).signals] == ["mood"]
+    monkeypatch.setattr(Suspicious, "knows", (Signal(name="copy", detector="points", score=1.0),))
+    assert [signal.name for signal in (await one.signals(1)).signals] == ["mood", "copy"]
+    assert len(one.pool.plans) == 1
 
 
 async def test_a_trigger_that_the_policy_does_not_name_changes_nothing(
