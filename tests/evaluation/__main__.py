@@ -8,7 +8,7 @@ Suite(
     title="Quality of detection",
     measures={
         "extraction.tier0": "tests.evaluation.recall:measure",
-        "review.hash": "tests.evaluation.hashes:measure",
+        "review.recall": "tests.evaluation.evasion:measure",
         "review.negative_bank": "tests.evaluation.negative_bank:measure",
         "review.nudity": "tests.evaluation.nudity:measure",
         "review.terms": "tests.evaluation.texts:terms",
