@@ -6,12 +6,16 @@ from __future__ import annotations
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from schemas.event import Event
 from schemas.policy import MediaTextPolicy
-from schemas.signals import Caption, Signals, Utterance
+from schemas.signals import Caption, MediaText, Signals, Utterance
+
+Piece = Caption | Utterance | MediaText
+Spoken = TypeVar("Spoken", Utterance, MediaText)
 
 #: Captions and utterances that follow each other within so many seconds are read as one text: what is said goes on from
 #: one into the next, and so may a term.
@@ -50,50 +54,91 @@ class Place(NamedTuple):
 
 
 class Passage:
-    """Captions or utterances that are read as one text. `text` is normalised."""
+    """Pieces that are read as one text: captions, utterances, subtitles. `raw` is as they came, `text` normalised."""
 
-    def __init__(self, field: str, pieces: Sequence[Caption | Utterance]) -> None:
+    def __init__(self, field: str, pieces: Sequence[Piece]) -> None:
         self.field = field
         self._pieces = pieces
-        texts = [normalised(piece.text) for piece in pieces]
-        self.text = "".join(texts)
-        self._ends = list(accumulate(map(len, texts)))
+
+    @cached_property
+    def text(self) -> str:
+        """The pieces' texts, normalised, one after the other."""
+        return "".join(self._texts)
+
+    @cached_property
+    def raw(self) -> str:
+        """The pieces' texts as they came, a line each."""
+        return "\n".join(self._raws)
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        return [normalised(piece.text) for piece in self._pieces]
+
+    @cached_property
+    def _raws(self) -> list[str]:
+        return [unicodedata.normalize("NFC", piece.text) for piece in self._pieces]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(map(len, self._texts)))
+
+    @cached_property
+    def _raw_ends(self) -> list[int]:
+        return list(accumulate(len(text) + 1 for text in self._raws))
 
     def at(self, begin: int, end: int) -> Place:
-        """The place of the signs from `begin` to before `end`."""
-        first = bisect_right(self._ends, begin)
-        last = max(first, bisect_left(self._ends, end))
+        """The place of the signs of `text` from `begin` to before `end`."""
+        return self._held(self._ends, begin, end)
+
+    def place(self, begin: int, end: int) -> Place:
+        """The place of the signs of `raw` from `begin` to before `end`."""
+        return self._held(self._raw_ends, begin, end)
+
+    def _held(self, ends: Sequence[int], begin: int, end: int) -> Place:
+        first = bisect_right(ends, begin)
+        last = max(first, bisect_left(ends, end))
         held = self._pieces[first : last + 1]
         return Place(
             held[0].at_s,
             max(piece.until_s for piece in held),
             " / ".join(piece.text for piece in held)[:QUOTED],
-            min(piece.score for piece in held),
+            min(getattr(piece, "score", 1.0) for piece in held),
         )
 
 
 def passages(signals: Signals, policy: MediaTextPolicy) -> list[Passage]:
-    """What the item shows and speaks, as far as the policy has it searched."""
+    """What the item shows, speaks and carries as text, as far as the policy has it searched."""
+    carried = [
+        *(Passage("subtitles", pieces) for pieces in _tracks(signals.texts)),
+        *(Passage("chapters", [one]) for one in signals.texts if one.kind == "chapter"),
+    ]
     if policy.at_most == "nothing":
-        return []
+        return carried
     captions = [one for one in signals.captions if one.score >= policy.captions_from]
     speech = [one for one in signals.speech if one.score >= policy.speech_from]
     return [
         *(Passage("captions", pieces) for pieces in (*_rows(captions), *_stacks(captions))),
         *(Passage("speech", pieces) for pieces in _sequences(speech)),
+        *carried,
     ]
 
 
-def _sequences(speech: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    """Utterances that follow each other."""
-    pieces: list[Utterance] = []
-    for one in sorted(speech, key=lambda one: one.at_s):
-        if pieces and one.at_s - pieces[-1].until_s > JOINED_S:
-            yield pieces
-            pieces = []
-        pieces.append(one)
-    if pieces:
-        yield pieces
+def _tracks(texts: Sequence[MediaText]) -> Iterator[list[MediaText]]:
+    """Subtitles that follow each other, of each track."""
+    for track in sorted({one.track for one in texts if one.kind == "subtitles"}):
+        yield from _sequences([one for one in texts if one.kind == "subtitles" and one.track == track])
+
+
+def _sequences(pieces: Sequence[Spoken]) -> Iterator[list[Spoken]]:
+    """Pieces that follow each other, in order of time."""
+    row: list[Spoken] = []
+    for one in sorted(pieces, key=lambda one: one.at_s):
+        if row and one.at_s - row[-1].until_s > JOINED_S:
+            yield row
+            row = []
+        row.append(one)
+    if row:
+        yield row
 
 
 def _rows(captions: Sequence[Caption]) -> list[list[Caption]]:
