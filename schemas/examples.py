@@ -25,6 +25,7 @@ from schemas.reasons import CATALOGUE
 from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
 from schemas.sanction import PointEntry, Ruling, Sanction, Standing
 from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals
+from schemas.spread import Footage, Sighting
 from schemas.topics import TOPICS
 from schemas.verdict import Verdict
 
@@ -226,6 +227,29 @@ _BY_TOPIC: dict[str, Message] = {
         frames=(FrameHash(at_s=0.0, pdq=_PDQ, quality=100),),
         models=_MODELS,
         ran=Ran(plan=Plan(tier=1, why=("declared_synthetic",), detectors={"nudity": Look()})),
+    ),
+    "sightings": Sighting(
+        cluster="3f9a1c52e07b46d8",
+        event_id=_EVENT.event_id,
+        content_id=_EVENT.content_id,
+        publisher_id="alice",
+        at=_after(1.7),
+        text=_EVENT.title,
+        low=True,
+        keys=("3f9a1c52e07b46d8", "a4410d9e5b7c2f36"),
+        created_at=_EVENT.created_at,
+    ),
+    "footage": Footage(
+        bucket="0-7c1d3b",
+        event_id=_EVENT.event_id,
+        content_id=_EVENT.content_id,
+        publisher_id="alice",
+        at=_after(1.7),
+        frames=(FrameHash(at_s=0.0, pdq=_PDQ, quality=100),),
+        places=("郑州",),
+        dates=("2021-07",),
+        title="2021年7月郑州暴雨",
+        created_at=_EVENT.created_at,
     ),
     "decisions": _HELD,
     "takedowns": Takedown(

@@ -62,6 +62,16 @@ class Refutation(Message, kw_only=True, frozen=True):
     authority: Text
     url: str
     ordered_at: Utc
+    stream_id: Annotated[
+        Id | None, msgspec.Meta(description="of a livestream: shown in it, not beside one segment")
+    ] = None
+    running: Annotated[bool, msgspec.Meta(description="the stream is on: show it in it now")] = False
+    content_ids: Annotated[
+        tuple[Id, ...], msgspec.Meta(description="what repeated the claim: whoever saw one of these can be told")
+    ] = ()
+    published_at: Annotated[
+        Utc | None, msgspec.Meta(description="when the item came, if the claim was refuted only afterwards")
+    ] = None
 
 
 class Review(Message, kw_only=True, frozen=True):

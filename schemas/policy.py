@@ -460,6 +460,7 @@ class ExtractionPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields
             "nudity": DetectorRule(run="always", every_s=2.0),
             "points": DetectorRule(run="always", every_s=2.0),
             "captions": DetectorRule(run="always", every_s=2.0),
+            "qr": DetectorRule(run="always", every_s=2.0),
         }
     )
 

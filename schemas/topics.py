@@ -16,6 +16,7 @@ from schemas.policy import Policy
 from schemas.registry import Feature, Provider, Publisher
 from schemas.sanction import Ruling, Sanction, Standing
 from schemas.signals import Signals
+from schemas.spread import Footage, Sighting
 from schemas.verdict import Verdict
 
 #: Network logs are kept at least six months (Cybersecurity Law as amended 2025, Art. 23): 184 days covers any six.
@@ -60,6 +61,8 @@ HASHBANK = _state("hashbank", HashEntry, "entry_id", "hashes of banned media")
 RUMORS = _state("rumors", Rumor, "rumor_id", "claims going round, and their refutations")
 ADMITTED = Topic("admitted", Admitted, "publisher_id", "inner", 14, "events that passed the identity agent")
 SIGNALS = Topic("signals", Signals, "publisher_id", "inner", 14, "what extraction found in an item")
+SIGHTINGS = Topic("sightings", Sighting, "cluster", "inner", 7, "sentences that are said again, by what they are like")
+FOOTAGE = Topic("footage", Footage, "bucket", "inner", 14, "pictures of items, by what they are like")
 ENTITIES = _state("entities", EntityLabel, "label_id", "labels on publishers, streams, devices, media, complainants")
 STANDINGS = Topic("standings", Standing, "publisher_id", "inner", None, "each publisher's points and sanctions")
 COMPLAINTS = Topic("complaints", Complaint, "publisher_id", "in", LOG_DAYS, "what users complain about", placed=True)
@@ -82,8 +85,8 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, HASHBANK, RUMORS, ENTITIES, COMPLAINTS,
-        RULINGS, ADMITTED, SIGNALS, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS, SANCTIONS, VERDICTS,
-        COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
+        RULINGS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS,
+        SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
     )
 }  # fmt: skip
 """name → topic, in the order in which data meets them."""
