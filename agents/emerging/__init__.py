@@ -1,0 +1,1 @@
+"""Emerging: what many accounts begin to say within minutes, before any list has it (Provisions, Art. 13)."""
