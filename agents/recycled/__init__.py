@@ -1,0 +1,1 @@
+"""Recycled: old footage under a new claim (Provisions, Art. 11)."""
