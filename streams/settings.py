@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         description="folder of the hash bank's index, one for all workers of a machine; none: state_dir, or in memory",
     )
 
+    index_dir: Path | None = Field(
+        None,
+        description="folder of what was published, to refute and recognise it later; kept over restarts; none: "
+        "a temporary one, filled from the topics at each start",
+    )
+    index_mb: int = Field(20_000, ge=10, description="what is kept there at most, in MB; the oldest goes first")
+
     complaints_host: str = Field("127.0.0.1", description="where the entry for complaints listens")
     complaints_port: int = Field(8081, ge=0, le=65535, description="0: any free port")
     complaints_origins: Names = Field((), description="web origins whose pages may send complaints; empty: none")

@@ -18,6 +18,8 @@ Suite(
         "captions": "tests.bench.media_text:measure",
         "review": "tests.bench.judging:review",
         "rumor": "tests.bench.judging:rumor",
+        "rumor.retro": "tests.bench.refuting:measure",
+        "rumor.emerging": "tests.bench.refuting:emerging",
         "judge": "tests.bench.judging:judge",
         "registry": "tests.bench.registry:measure",
         "state": "tests.bench.state:measure",

@@ -13,6 +13,8 @@ Suite(
         "review.nudity": "tests.evaluation.nudity:measure",
         "review.terms": "tests.evaluation.texts:terms",
         "rumor": "tests.evaluation.texts:rumors",
+        "rumor.emerging": "tests.evaluation.emerging:measure",
+        "rumor.recycled": "tests.evaluation.recycled:measure",
         "captions": "tests.evaluation.captions:measure",
         "speech": "tests.evaluation.speech:measure",
         "synthetic.aigc": "tests.evaluation.labels:measure",
