@@ -12,6 +12,8 @@ from schemas.plan import Ran
 
 #: What `absent` says after the name of a detector whose package or model is not on the machine.
 UNAVAILABLE = "Unavailable"
+#: Seconds from a code of Chromaprint to the next.
+CODE_S = 1365 / 11_025
 Quality = Annotated[int, msgspec.Meta(ge=0, le=100, description="PDQ's own measure of usable detail")]
 
 

@@ -1,10 +1,11 @@
 """Making a message that no broker takes small enough, without making what follows from it laxer. Pure.
 
 What a judge goes by is never left out in silence. Scores, reasons and codes stay. Of evidence, which is for people, the
-first pieces stay: whoever finds something puts the strongest first. Frame hashes are thinned last, evenly over the
-media, and then the item counts as not wholly reviewed (`absent`), which brings a person. Splitting `signals` into
-several messages would keep every hash, but a worker of an older version would take the first part for the whole item
-and let the rest pass, and a newer one could decide only with state that it has to find again after each restart.
+first pieces stay: whoever finds something puts the strongest first. Fingerprints of sound, then frame hashes, are
+thinned last, evenly over the media, and then the item counts as not wholly reviewed (`absent`), which brings a person.
+Splitting `signals` into several messages would keep every hash, but a worker of an older version would take the first
+part for the whole item and let the rest pass, and a newer one could decide only with state that it has to find again
+after each restart.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 from schemas.decision import Decision, Reason
 from schemas.message import Message, encode
 from schemas.orders import Review, Takedown
-from schemas.signals import Evidence, FrameHash, Signal, Signals
+from schemas.signals import CODE_S, Evidence, FrameHash, Signal, Signals, SoundPrint
 from schemas.verdict import Verdict
 
 #: Pieces of evidence kept of one finding, and characters kept of each text, step by step: enough for a person at first,
@@ -28,6 +29,10 @@ EVIDENCE_STEPS = ((100, 2000), (20, 500), (5, 200), (1, 100), (0, 0))
 #: `hash_min_frames`; up to so many, leaving out further copies changes no judgement, and beyond it a hit that would
 #: remove still brings a person.
 COPIES = 10
+#: Codes of sound that are kept or left out together, 16 s: in half of them lies a part of what lasts longer.
+PIECE = 128
+#: Shares of the pieces that are kept, step by step.
+SOUND_SHARES = (0.5, 0.25)
 #: How often the share of frames that fits is tried again, each time a tenth smaller.
 FRAME_TRIES = 40
 
@@ -53,15 +58,21 @@ def _signals(signals: Signals, most_bytes: int) -> Iterator[Signals]:
     frames = _without_copies(signals.frames)
     left = len(signals.frames) - len(frames)
     yield (found := replace(found, frames=frames, trimmed=found.trimmed + left))
+    for share in SOUND_SHARES if found.sounds else ():
+        sounds, left = _pieces(found.sounds, share)
+        said = f"sound: {left:,} pieces of sound of 16 s did not fit into the message"
+        fewer = replace(found, sounds=sounds, absent=(*signals.absent, said), trimmed=found.trimmed + left)
+        yield fewer
+        if share == SOUND_SHARES[-1]:
+            found = fewer
+    absent = found.absent
     room = most_bytes - len(encode(replace(found, frames=())))
     each = len(encode(found)) - len(encode(replace(found, frames=())))
     count = min(len(frames), max(0, room * len(frames) // max(1, each)))
     for _ in range(FRAME_TRIES):
         kept = _evenly(frames, count)
         said = f"pdq: {len(frames) - len(kept):,} of {len(signals.frames):,} frames did not fit into the message"
-        yield replace(
-            found, frames=kept, absent=(*signals.absent, said), trimmed=found.trimmed + len(frames) - len(kept)
-        )
+        yield replace(found, frames=kept, absent=(*absent, said), trimmed=found.trimmed + len(frames) - len(kept))
         if count == 0:
             return
         count = count * 9 // 10
@@ -76,6 +87,23 @@ def _without_copies(frames: tuple[FrameHash, ...]) -> tuple[FrameHash, ...]:
         if seen[frame.pdq, frame.quality] <= COPIES:
             kept.append(frame)
     return tuple(kept)
+
+
+def _pieces(sounds: tuple[SoundPrint, ...], share: float) -> tuple[tuple[SoundPrint, ...], int]:
+    """Pieces of each print, evenly, and how many were left out."""
+    every = round(1 / share)
+    kept: list[SoundPrint] = []
+    left = 0
+    for sound in sounds:
+        count = len(sound.codes) // 4
+        for number, begin in enumerate(range(0, count, PIECE)):
+            if number % every:
+                left += 1
+                continue
+            end = min(count, begin + PIECE)
+            at_s, until_s = sound.at_s + begin * CODE_S, sound.until_s - (count - end) * CODE_S
+            kept.append(replace(sound, at_s=at_s, until_s=until_s, codes=sound.codes[4 * begin : 4 * end]))
+    return tuple(kept), left
 
 
 def _evenly(frames: tuple[FrameHash, ...], count: int) -> tuple[FrameHash, ...]:

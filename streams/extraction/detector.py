@@ -146,7 +146,7 @@ class Detector(abc.ABC):
     @classmethod
     def merge(cls, parts: Sequence[Part]) -> Findings:
         """Findings of an item that was read in stretches, in order of time, as those of the whole: of each signal the
-        highest score, with the evidence of all, and every frame's hash and all words."""
+        highest score, with the evidence of all, and every frame's hash, all words and all sounds."""
         best: dict[str, Signal] = {}
         for part in parts:
             for signal in part.findings.signals:

@@ -17,8 +17,8 @@ from schemas.bank import BankFrame, HashEntry
 from schemas.examples import EXAMPLES
 from schemas.message import decode, encode
 from schemas.policy import ReviewPolicy, default_policy
-from schemas.signals import Evidence, FrameHash, Signal, Signals
-from schemas.trim import COPIES, trimmed
+from schemas.signals import CODE_S, Evidence, FrameHash, Signal, Signals, SoundPrint
+from schemas.trim import COPIES, PIECE, trimmed
 
 LIMIT = 1_000_000
 SIGNALS: Any = EXAMPLES["signals"]
@@ -100,6 +100,20 @@ def test_frames_are_thinned_evenly_and_the_item_then_counts_as_not_wholly_review
 
 
 ORDER = {"allow": 0, "label": 1, "review": 2, "takedown": 3}
+
+
+def test_sound_is_left_out_in_even_pieces_before_any_frame_and_the_item_then_counts_as_not_wholly_reviewed():
+    codes = random.Random(1).randbytes(4 * 200_000)
+    sound = SoundPrint(at_s=0.0, until_s=200_000 * CODE_S, codes=codes)
+    whole = replace(SIGNALS, frames=frames(500), sounds=(sound,), absent=("container: broken",))
+    smaller = fitted(whole)
+    assert smaller.frames == whole.frames
+    pieces = len(range(0, 200_000, PIECE))
+    assert len(smaller.sounds) == pytest.approx(pieces / 2, abs=1)
+    assert smaller.absent[0] == "container: broken" and smaller.absent[1].startswith(f"sound: {pieces // 2:,} pieces")
+    for piece in (smaller.sounds[1], smaller.sounds[-1]):
+        begin = round(piece.at_s / CODE_S)
+        assert piece.codes == codes[4 * begin : 4 * begin + len(piece.codes)]
 
 
 @given(
