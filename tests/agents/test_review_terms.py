@@ -1,4 +1,4 @@
-"""Listed terms are found in whatever width, case and punctuation they are written."""
+"""Listed terms are found however they are written, and other words are not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.review.terms import TermList
-from agents.text import normalised
+from agents.text import Passage
+from agents.textforms import folded
 from schemas.policy import Term
+from schemas.signals import Caption
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +19,19 @@ def found(make):
 
     def find(terms, **texts):
         listed = [term if isinstance(term, Term) else Term(text=term, category="c") for term in terms]
-        return [(match.term.text, match.field) for match in TermList(listed).match(make.upload(**texts))]
+        allow = texts.pop("allow", ())
+        return [(match.term.text, match.field) for match in TermList(listed, allow).match(make.upload(**texts))]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def hows(make):
+    """How each of these terms is in a title: "" as written, sound, look."""
+
+    def find(title, *terms):
+        listed = [term if isinstance(term, Term) else Term(text=term, category="c") for term in terms]
+        return {match.term.text: match.how for match in TermList(listed).match(make.upload(title=title))}
 
     return find
 
@@ -74,7 +88,8 @@ def test_of_terms_that_lie_in_one_another_the_longest_is_named(found):
 
 @pytest.mark.parametrize("terms", [["买枪", "枪支出售"], ["枪支出售", "买枪"]])
 def test_of_terms_that_overlap_neither_hides_the_other(found, terms):
-    assert found(terms, title="买枪支出售") == [("买枪", "title"), ("枪支出售", "title")]
+    anywhere = [Term(text=term, category="c", boundary="none") for term in terms]
+    assert found(anywhere, title="买枪支出售") == [("买枪", "title"), ("枪支出售", "title")]
 
 
 def test_an_empty_list_matches_nothing(found):
@@ -106,13 +121,155 @@ def test_a_term_is_named_where_it_stands_outside_every_longer_one(found, terms, 
         for start, end in places
         if not any((s, e) != (start, end) and s <= start and end <= e for s, e in places)
     }
-    matches = found(sorted(terms), title=title)
+    listed = [Term(text=term, category="c", boundary="none", disguises=False) for term in sorted(terms)]
+    matches = found(listed, title=title)
     assert {term for term, _ in matches} == outer
     assert len(matches) == len(outer)
 
 
 @given(st.text(max_size=40), st.text(max_size=20), st.text(max_size=20))
-def test_a_term_is_found_in_any_text_that_holds_it(found, term, before, after):
+def test_a_term_without_boundaries_is_found_in_any_text_that_holds_it(found, term, before, after):
     # A character may join with what stands beside it (a letter and an accent), so that the text no longer holds it.
-    if normalised(term) and normalised(term) in normalised(before + term + after):
-        assert found([Term(text=term, category="c")], title=before + term + after) == [(term, "title")]
+    if folded(term).text and folded(term).text in folded(before + term + after).text:
+        listed = Term(text=term, category="c", boundary="none")
+        assert found([listed], title=before + term + after) == [(term, "title")]
+
+
+@given(st.text(max_size=40))
+def test_a_term_is_found_where_it_stands_alone(found, term):
+    if folded(term).text:
+        assert found([Term(text=term, category="c")], title=term, description=f"。 {term} 。")[:1] == [(term, "title")]
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), max_size=5), st.text(max_size=60))
+def test_no_text_and_no_list_is_too_odd(found, terms, title):
+    assert {term for term, _ in found(terms, title=title)} <= set(terms)
+
+
+# Where words begin and end.
+
+
+@pytest.mark.parametrize(
+    ("term", "title"),
+    [
+        ("gun for sale", "the race has begun for sale items"),
+        ("gun", "a handgun"),
+        ("gun", "gunpowder"),
+        ("meth", "something useful"),
+        ("meth", "a new method"),
+        ("heroin", "my hero in this film"),
+        ("heroin", "a heroine"),
+        ("18", "in 2018"),
+        ("сор", "сорт"),
+        ("裸聊", "一起来裸，聊下身体"),
+        ("裸聊", "他来裸\n聊下身体"),
+        ("迷药", "股价低迷药店关门"),
+        ("代孕", "古代孕妇的生活"),
+        ("外挂", "海外挂牌上市"),
+    ],
+)
+def test_a_term_is_not_found_within_other_words_or_across_them(found, term, title):
+    assert found([term], title=title) == []
+    assert found([Term(text=term, category="c", boundary="none")], title=title) == [(term, "title")]
+
+
+@pytest.mark.parametrize(
+    ("term", "title"),
+    [
+        ("gun", "GUN!"),
+        ("gun", "买gun吧"),
+        ("gun", "three guns"),
+        ("gun", "the gun’s barrel"),
+        ("gun", "gun2026"),
+        ("buy followers", "BuyFollowersNow"),
+        ("gun for sale", "g-u-n f.o.r s_a_l_e"),
+        ("meth", "m e t h"),
+        ("裸聊", "深夜裸聊加我"),
+        ("裸聊", "【裸】【聊】"),
+        ("裸聊", "加我裸*聊"),
+        ("裸聊", "裸。聊"),
+        ("迷药", "迷药无色无味"),
+        ("迷", "迷"),
+    ],
+)
+def test_a_term_is_found_where_it_is_a_word_of_its_own(found, term, title):
+    assert found([term], title=title) == [(term, "title")]
+
+
+def test_a_longer_chinese_term_may_be_held_to_words_as_well(found):
+    title = "门外挂着红灯笼"
+    assert found(["外挂着"], title=title) == [("外挂着", "title")]
+    assert found([Term(text="外挂着", category="c", boundary="word")], title=title) == []
+
+
+# Disguises.
+
+
+@pytest.mark.parametrize(
+    ("term", "title", "how"),
+    [
+        ("枪支出售", "枪只出售", "sound"),
+        ("枪支出售", "抢支初售", "sound"),
+        ("枪支出售", "槍隻出售", "sound"),
+        ("代考包过", "代kao包过", "sound"),
+        ("代考包过", "daikao baoguo", "sound"),
+        ("裸聊", "luo聊", "sound"),
+        ("裸聊", "裸liao", "sound"),
+        ("裸聊", "luoliao", "sound"),
+        ("fake passport", "fak3 passp0rt", "look"),
+        ("meth", "m3th", "look"),
+        ("gun for sale", "gun 4 sale", "look"),
+        ("selling guns", "5elling gun5", "look"),
+        ("lottery", "Iottery 1ottery", "look"),
+    ],
+)
+def test_a_term_in_disguise_is_found_and_said_to_be_disguised(hows, term, title, how):
+    assert hows(title, term) == {term: how}
+    assert hows(title, Term(text=term, category="c", disguises=False)) == {}
+
+
+@pytest.mark.parametrize(
+    ("term", "title"),
+    [
+        ("枪支出售", "强制出售"),  # sounds the same, and is a word
+        ("枪支出售", "枪支"),
+        ("办理假证", "办理家政"),
+        ("裸聊", "落料"),  # of two characters too many words sound alike
+        ("大麻", "dama"),
+        ("代考包过", "daikaobaoguoya"),
+        ("ios", "105"),
+        ("meth", "3333"),
+        ("list", "1157"),
+        ("gun for sale", "gun 5 sale"),
+    ],
+)
+def test_what_only_sounds_or_looks_somewhat_alike_is_no_disguise(hows, term, title):
+    assert hows(title, term) == {}
+
+
+def test_what_is_written_plainly_is_not_called_disguised(hows):
+    assert hows("枪支出售，也叫枪只出售", "枪支出售") == {"枪支出售": ""}
+
+
+# Exceptions.
+
+
+def test_a_phrase_of_the_terms_own_lets_it_pass_and_no_other_term(found):
+    terms = [Term(text="枪支出售", category="c", unless=("打击枪支出售",)), Term(text="枪支", category="c")]
+    assert found(terms[:1], title="警方打击枪支出售") == []
+    assert found(terms, title="警方打击枪支出售") == [("枪支", "title")]
+    assert found(terms, title="枪支出售") == [("枪支出售", "title")]
+    assert found(terms[:1], title="打击枪支出售，内有枪支出售") == [("枪支出售", "title")]
+    assert found([terms[0], "打击"], title="打击枪支出售") == [("打击", "title")]
+
+
+def test_a_phrase_of_the_policy_lets_every_term_pass(found):
+    assert found(["枪支", "出售"], title="严禁·枪支·出售！", allow=["严禁枪支出售"]) == []
+    assert found(["枪支", "禁止枪"], title="严禁枪支出售", allow=["枪支出售"]) == []
+
+
+def test_a_term_split_across_two_captions_is_found_though_it_is_short(make):
+    pieces = [Caption(at_s=at, until_s=at + 1, text=text, score=1.0) for at, text in ((1.0, "要冰"), (2.0, "毒有"))]
+    listed = TermList([Term(text="要冰毒", category="c")])
+    (match,) = listed.match(make.upload(title=""), [Passage("captions", pieces)])
+    assert (match.place.at_s, match.place.until_s, match.place.words) == (1.0, 3.0, "要冰 / 毒有")
