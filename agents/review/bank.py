@@ -97,9 +97,11 @@ class HashBank(MutableMapping[str, HashEntry]):
         if entry.entry_id != key:
             raise ValueError(f"the entry of {key!r} names another id")
         number, ident = key_of(key), ident_of(entry)
-        if self._ident(key, number) == ident:
+        former = self._ident(key, number)
+        if former == ident:
             return  # the same row once more
-        self.pop(key, None)
+        if former is not None:
+            del self[key]
         self._count += 1
         self._note(key)
         # What is not in force when a merge begins is left out, so nothing is put into force again beneath it.
@@ -140,8 +142,8 @@ class HashBank(MutableMapping[str, HashEntry]):
 
     def _found(self, key: str, number: int) -> tuple[Held, int]:
         """Where the entry lies, if it is in force and in a part already. Raises KeyError."""
-        for held in self._parts():
-            if (place := held.place(key, number)) is not None:
+        for held in (self._tail.run_of(key), self._mid, self._base):
+            if held is not None and (place := held.place(key, number)) is not None:
                 return held, place
         raise KeyError(key)
 
@@ -263,35 +265,33 @@ class HashBank(MutableMapping[str, HashEntry]):
         return self._mid.rows + self._tail.rows > much or (dead > much and now - self._added_at > READ_S)
 
     def _snapshot(self) -> Snapshot:
-        self._tail.pack()
-        self._tail.sealed = len(self._tail.runs)
         self._changed.clear()
-        return Snapshot(self._base.part(), self._mid.part(), [run.part() for run in self._tail])
+        return Snapshot(self._base.part(), self._mid.part(), self._tail.seal())
 
     def _take_up(self, job: Job | None) -> None:
         """Let a new part stand for what it was made from, or for another worker's former file."""
-        sealed, self._tail.sealed = self._tail.sealed, 0
         if job is None:
+            self._tail.unseal()
             return
-        new = Held(job.made, job.in_force)
+        new = job.made
         for key in self._changed:  # what the new part says of these is no longer true
             if (place := new.place(key, key_of(key))) is not None:
                 new.drop(place)
+        if job.lost.frames > max(BASE_ROWS, new.frames * GROWTH):
+            log.warning("another worker's index of the hash bank lacks %d frames, and is not used", job.lost.frames)
+            self._tail.unseal()
+            return
+        self._tail.leave_out(job.covered[2:])
         if job.kind == "mid":
             self._mid = new
         else:
-            lost = Held(self._base.columns, self._base.in_force & ~job.covered[0])
-            if lost.frames > max(BASE_ROWS, new.frames * GROWTH):
-                log.warning("another worker's index of the hash bank lacks %d frames, and is not used", lost.frames)
-                return
-            self._tail.append(lost.part())
-            self._base = new
             self._mid.keep(~job.covered[1])
             if not self._mid.in_force.any():  # of entries without frames as well
                 self._mid = Held.nothing()
-        for run, covered in zip(self._tail.runs[:sealed], job.covered[2:], strict=True):
-            run.keep(~covered)
-        self._tail.runs = [run for run in self._tail.runs if run.in_force.any()]
+            if job.kind == "read":
+                job.lost.keep(self._base.in_force)  # some may have gone meanwhile
+                self._tail.append(job.lost.part())
+            self._base = new
         log.info("hash bank: %d frames merged (%s) in %.1f s", new.rows, job.kind, job.seconds)
         self._told.merged(job.kind, job.seconds)
         self._tell()

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from agents.review.bank_columns import Columns, Part, merged
 from agents.review.bank_file import UNDER_WAY, Damaged, opened, written
+from agents.review.bank_parts import Held
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,14 @@ class Snapshot(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What a merge has made: a part, which of its entries are in force, and which entries it holds of each part of the
-    snapshot."""
+    """What a merge has made. What was in force when it began is so in it."""
 
     kind: Kind
-    made: Columns
-    in_force: NDArray[np.bool_]
+    made: Held
+    #: Entries of each part of the snapshot that it holds.
     covered: Sequence[NDArray[np.bool_]]
+    #: Of the former base, what it does not hold: another worker's file may lack what that one had.
+    lost: Held
     seconds: float
 
 
@@ -144,7 +146,8 @@ class Merging:
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICER)
             if (made := make()) is not None:
                 in_force, covered = _compared(made, parts)
-                self._result = Job(kind, made, in_force, covered, monotonic() - begun)
+                lost = Held(parts.base.columns, parts.base.taken & ~covered[0]) if kind == "read" else Held.nothing()
+                self._result = Job(kind, Held(made, in_force), covered, lost, monotonic() - begun)
         except InterruptedError:
             log.info("a merge of the hash bank was ended")
         except Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -46,6 +46,11 @@ class Held:
     def rows(self) -> int:
         """Frames, those of entries that are not in force among them."""
         return self.columns.rows
+
+    @property
+    def size(self) -> int:
+        """Frames or entries, whichever are more."""
+        return max(self.columns.rows, self.columns.entries)
 
     @property
     def nbytes(self) -> int:
@@ -109,26 +114,31 @@ class Tail:
     """What came last, in runs that are searched one frame after another."""
 
     def __init__(self) -> None:
-        self.runs: list[Held] = []
-        #: Runs that a merge under way reads: nothing is put into them.
-        self.sealed = 0
+        #: By numbers that are not used again, in order.
+        self._runs: dict[int, Held] = {}
+        self._next = 0
+        #: Entry id → the run it was put into last, which may be gone by now.
+        self._where: dict[str, int] = {}
         self._fresh: dict[str, tuple[HashEntry, Ident]] = {}
         self._fresh_rows = 0
+        #: Runs before this number are read by a merge, and are not put into.
+        self._sealed = 0
+        #: Frames, those of entries that are not in force among them.
+        self.rows = 0
 
-    @property
-    def rows(self) -> int:
-        """Frames, those of entries that are not in force among them."""
-        return sum(run.rows for run in self.runs) + self._fresh_rows
+    def __iter__(self) -> Iterator[Held]:
+        return iter(self._runs.values())
 
     def add(self, entry: HashEntry, ident: Ident) -> None:
         """Take in an entry of which no row is in force."""
         self._fresh[entry.entry_id] = entry, ident
         self._fresh_rows += len(entry.frames)
+        self.rows += len(entry.frames)
         if self._fresh_rows > RUN or len(self._fresh) > RUN:
             self.pack()
 
     def fresh(self, entry_id: str) -> Ident | None:
-        """The entry that is not in a run yet."""
+        """The entry, if it is not in a run yet."""
         found = self._fresh.get(entry_id)
         return found[1] if found else None
 
@@ -136,22 +146,55 @@ class Tail:
         """Take out an entry that is not in a run yet."""
         entry, _ = self._fresh.pop(entry_id)
         self._fresh_rows -= len(entry.frames)
+        self.rows -= len(entry.frames)
+
+    def run_of(self, entry_id: str) -> Held | None:
+        """The run that the entry lies in, in force or not."""
+        number = self._where.get(entry_id)
+        return None if number is None else self._runs.get(number)
 
     def pack(self) -> None:
-        """Put what is not in a run yet into the last one, or another."""
+        """Put what is not in a run yet into the last one, unless that is sealed or large; then into another."""
         if not self._fresh:
             return
-        run = packed(self._fresh.values())
+        run, ids = packed(self._fresh.values()), list(self._fresh)
         self._fresh, self._fresh_rows = {}, 0
-        if len(self.runs) > self.sealed and max(self.runs[-1].rows, self.runs[-1].columns.entries) < RUN:
-            whole = Part(run, np.ones(run.entries, np.bool_))
-            run = merged([self.runs.pop().part(), whole], searched=False)
-        self.runs.append(Held(run))
+        last = next(reversed(self._runs), None)
+        if last is not None and last >= self._sealed and self._runs[last].size < RUN:
+            former = self._runs.pop(last)
+            self.rows -= former.rows - former.frames  # what is not in force is left out
+            ids += [former.columns.about(place).entry_id for place in np.flatnonzero(former.in_force).tolist()]
+            run = merged([former.part(), Part(run, np.ones(run.entries, np.bool_))], searched=False)
+        self._runs[self._next] = Held(run)
+        self._where.update(dict.fromkeys(ids, self._next))
+        self._next += 1
 
     def append(self, part: Part) -> None:
         """Take in entries that are in force nowhere else."""
         if part.taken.any():
-            self.runs.append(Held(merged([part], searched=False)))
+            run = Held(merged([part], searched=False))
+            self._where.update((run.columns.about(place).entry_id, self._next) for place in range(run.columns.entries))
+            self._runs[self._next] = run
+            self._next += 1
+            self.rows += run.rows
 
-    def __iter__(self) -> Iterator[Held]:
-        return iter(self.runs)
+    def seal(self) -> list[Part]:
+        """All that is there, which stays as it is but for what is in force."""
+        self.pack()
+        self._sealed = self._next
+        return [run.part() for run in self]
+
+    def unseal(self) -> None:
+        """Nobody reads what was sealed any more."""
+        self._sealed = 0
+
+    def leave_out(self, covered: Sequence[NDArray[np.bool_]]) -> None:
+        """Leave out what a merge has taken from each of the runs that were sealed."""
+        for number, gone in zip([number for number in self._runs if number < self._sealed], covered, strict=True):
+            run = self._runs[number]
+            run.keep(~gone)
+            if not run.in_force.any():
+                self.rows -= run.rows
+                del self._runs[number]
+        self.unseal()
+        self._where = {entry_id: number for entry_id, number in self._where.items() if number in self._runs}
