@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -49,7 +49,7 @@ def findings(
     for action in sorted(grouped, key=lambda action: -SEVERITY[action]):
         hits = _closest(grouped[action])
         # Few frames are little to remove an item for.
-        least = "review" if action == "takedown" and len(hits) < policy.hash_min_frames else action
+        least = "review" if action == "takedown" and frames_of(hits) < policy.hash_min_frames else action
         evidence = _shown(hits)
         yield from _acted(least, evidence, 1 - hits[0].distance / BITS, threshold, policy)
     if weighed.aside:
@@ -89,6 +89,11 @@ def card_of(evidence: Evidence, shown: Sequence[tuple[float, str]]) -> str:
     at_first = [card for at_s, card in shown if at_s <= begin][-1:]
     met = {*at_first, *(card for at_s, card in shown if begin < at_s <= end)}
     return met.pop() if len(met) == 1 else ""
+
+
+def frames_of(hits: Iterable[Match]) -> int:
+    """How many frames of the item are hit; each may match many of the bank."""
+    return len({match.at_s for match in hits})
 
 
 def _action(match: Match, policy: ReviewPolicy) -> OnHash:

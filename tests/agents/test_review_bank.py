@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agents.review.bank import HashBank, Match
+from agents.review.judge import Matched, judge
 from schemas.bank import BankFrame
+from schemas.policy import default_policy
 
 SHA256, MD5 = "ab01" * 16, "cd" * 16
 CODE = int("0123456789abcdef" * 4, 16)
@@ -104,6 +106,18 @@ def test_of_several_within_reach_all_are_named_with_their_places_the_closest_fir
     assert [match[:5] for match in matches] == [
         ("b-2", "worst", 7.0, 0.5, 5), ("b-2", "worst", 7.0, 0.0, 12), ("b-1", "banned", 7.0, 0.0, 20),
     ]  # fmt: skip
+
+
+def test_a_frame_that_many_of_the_bank_are_near_to_is_one_frame_that_matches(make):
+    policy = replace(default_policy(), review=replace(default_policy().review, hash_min_frames=2))
+    bank = HashBank([make.entry(*(flipped(CODE, 9, seed) for seed in range(5)))])
+
+    def action(*frames):
+        matches = bank.match(frames, max_distance=31, min_quality=50)
+        return judge(make.signals(frames=frames), Matched(frames=matches), policy, make.now).action
+
+    assert action(make.frame(CODE)) == "review"
+    assert action(make.frame(CODE), make.frame(CODE, at_s=1.0)) == "takedown"
 
 
 def test_every_frame_of_an_item_is_looked_up(make, found):

@@ -13,7 +13,7 @@ from agents.review.bank import HashBank, Match
 from agents.review.copied import FULL
 from agents.review.corners import PointsDetector
 from agents.review.heard import heard
-from agents.review.hits import card_of
+from agents.review.hits import card_of, frames_of
 from agents.review.known_pictures import told
 from agents.review.negative import Aside, cards_shown, shipped_matches, weigh
 from agents.review.pdq import PdqDetector
@@ -101,7 +101,7 @@ def _by_frames(reading: Reading, known: Mapping[str, HashEntry], policy: ReviewP
     )
     matches += shipped_matches(reading.frames, matches, policy)
     weighed = weigh(matches, reading.frames, policy)
-    few = len(weighed.kept) < policy.hash_min_frames
+    few = frames_of(weighed.kept) < policy.hash_min_frames
     for why, hits in (("", weighed.kept), *_reasons(weighed.aside).items()):
         for stretch in stretches(hits):
             entry = known[stretch.entry_id]
