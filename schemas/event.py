@@ -62,6 +62,9 @@ class Event(Message, kw_only=True, frozen=True):
     start_s: Seconds | None = None
     duration_s: Seconds | None = None
     last: bool = False
+    audience: Annotated[
+        str, msgspec.Meta(max_length=64, description="whom it is offered to, e.g. minors; empty: everybody")
+    ] = ""
 
 
 class Upload(Event, kw_only=True, frozen=True):

@@ -17,10 +17,11 @@ from schemas.deadletter import DeadLetter, Replay
 from schemas.decision import Decision, LabelTerms, PolicyRef, Reason, Stop, decision_id, stable_id
 from schemas.entity import EntityLabel, label_id
 from schemas.event import Admitted, Event, Media, Segment, Upload
+from schemas.lists import parted
 from schemas.message import Message
 from schemas.orders import ExplicitLabel, Label, Refutation, Review, Takedown
 from schemas.plan import Look, Plan, Ran
-from schemas.policy import Policy, default_policy
+from schemas.policy import Link, Policy, Term, default_policy
 from schemas.reasons import CATALOGUE
 from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
 from schemas.sanction import PointEntry, Ruling, Sanction, Standing
@@ -166,6 +167,14 @@ _BY_TOPIC: dict[str, Message] = {
         ),
     ),
     "policies": _policy(),
+    "lists": parted(
+        "law-2026",
+        [
+            Term(text="代开发票", category="fraud"),
+            Term(text="枪支出售", category="weapons", action="takedown", unless=("打击枪支出售",)),
+        ],
+        [Link(pattern="casino.example/join/*", category="gambling", action="takedown")],
+    )[1][0],
     "hashbank": HashEntry(
         entry_id="banned-0042",
         category="violent extremism",

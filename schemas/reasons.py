@@ -102,6 +102,8 @@ _CODES = (
                "A person decides."),
     ReasonCode("REVIEW-TERM", "review", "AVP-9", "A text of the item, written, shown or spoken, holds a listed term.",
                "A person decides, or the publisher changes the text."),
+    ReasonCode("REVIEW-LINK", "review", "AVP-9", "A link, written, shown or as a QR code, leads to where it must not.",
+               "A person decides, or the publisher takes the link out."),
     ReasonCode("REVIEW-BLANK", "review", "AVP-7", "Picture is black and sound silent: there is nothing to review.",
                "A person decides."),
     ReasonCode("REVIEW-BLIND", "review", "AVP-7", "A detector did not answer: the item was not wholly reviewed.",

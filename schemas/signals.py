@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -64,6 +64,17 @@ class Utterance(Message, kw_only=True, frozen=True):
     score: Annotated[Score, msgspec.Meta(description="how sure the model is of the words")]
 
 
+class MediaText(Message, kw_only=True, frozen=True):
+    """Words that the file carries beside picture and sound, as they are written there."""
+
+    kind: Literal["subtitles", "chapter"]
+    at_s: Seconds
+    until_s: Seconds
+    text: Text
+    track: Annotated[Count, msgspec.Meta(description="which of the file's tracks of subtitles, from 0")] = 0
+    language: Annotated[str, msgspec.Meta(max_length=16, description="as the file says; empty: it does not")] = ""
+
+
 class FrameHash(Message, kw_only=True, frozen=True):
     """The PDQ hash of one sampled frame, scaled so that its longer side is 512 px."""
 
@@ -102,19 +113,6 @@ class SoundPrint(Message, kw_only=True, frozen=True):
             raise ValueError(f"`codes` are {len(self.codes)} bytes long: each code has 4")
 
 
-class MediaFacts(Message, kw_only=True, frozen=True):
-    """What the container and the decoder say of the media."""
-
-    container: str
-    duration_s: Seconds
-    width: Count | None = None
-    height: Count | None = None
-    video_codec: str | None = None
-    audio_codec: str | None = None
-    frames_seen: Annotated[Count, msgspec.Meta(description="sampled frames that the detectors saw")] = 0
-    sound_s: Annotated[Seconds, msgspec.Meta(description="seconds of sound that the detectors heard")] = 0.0
-    md5: Annotated[Md5 | None, msgspec.Meta(description="of the file, for lists that know files by nothing else")] = (
-        None
 class FramePoints(Message, kw_only=True, frozen=True):
     """Corners of one frame, or of its mirror image, by which it is known again when it was cropped, turned or framed.
 
@@ -138,6 +136,19 @@ class FramePoints(Message, kw_only=True, frozen=True):
             raise ValueError(f"`points` has {len(self.points)} bytes, which is no multiple of 34")
 
 
+class MediaFacts(Message, kw_only=True, frozen=True):
+    """What the container and the decoder say of the media."""
+
+    container: str
+    duration_s: Seconds
+    width: Count | None = None
+    height: Count | None = None
+    video_codec: str | None = None
+    audio_codec: str | None = None
+    frames_seen: Annotated[Count, msgspec.Meta(description="sampled frames that the detectors saw")] = 0
+    sound_s: Annotated[Seconds, msgspec.Meta(description="seconds of sound that the detectors heard")] = 0.0
+    md5: Annotated[Md5 | None, msgspec.Meta(description="of the file, for lists that know files by nothing else")] = (
+        None
     )
 
 
@@ -161,6 +172,9 @@ class Signals(Message, kw_only=True, frozen=True):
     captions: Annotated[tuple[Caption, ...], msgspec.Meta(description="text in the picture, in order of time")] = ()
     speech: Annotated[tuple[Utterance, ...], msgspec.Meta(description="spoken words, in order of time")] = ()
     sounds: Annotated[tuple[SoundPrint, ...], msgspec.Meta(description="of all sound, in order of time")] = ()
+    texts: Annotated[
+        tuple[MediaText, ...], msgspec.Meta(description="subtitles and titles of chapters, in order of time")
+    ] = ()
     labels: Annotated[
         tuple[Id, ...], msgspec.Meta(description="of the entity memory, on its publisher, devices and medium")
     ] = ()

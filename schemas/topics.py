@@ -10,6 +10,7 @@ from schemas.deadletter import DeadLetter, Replay
 from schemas.decision import Decision
 from schemas.entity import EntityLabel
 from schemas.event import Admitted, Segment, Upload
+from schemas.lists import ListPart
 from schemas.message import Message
 from schemas.orders import Label, Refutation, Review, Takedown
 from schemas.policy import Policy
@@ -58,6 +59,7 @@ PROVIDERS = _state("providers", Provider, "provider_id", "services that carry co
 FEATURES = _state("features", Feature, "feature_id", "creation features and their safety assessments")
 POLICIES = _state("policies", Policy, "name", "thresholds and rules, from the policy team")
 HASHBANK = _state("hashbank", HashEntry, "entry_id", "hashes of banned media")
+LISTS = _state("lists", ListPart, "part_id", "parts of long lists of terms and links, which policies name")
 RUMORS = _state("rumors", Rumor, "rumor_id", "claims going round, and their refutations")
 ADMITTED = Topic("admitted", Admitted, "publisher_id", "inner", 14, "events that passed the identity agent")
 SIGNALS = Topic("signals", Signals, "publisher_id", "inner", 14, "what extraction found in an item")
@@ -84,8 +86,8 @@ REPLAYS = Topic("replays", Replay, "letter", "inner", 60, "which dead letters we
 TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, HASHBANK, RUMORS, ENTITIES, COMPLAINTS,
-        RULINGS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS,
+        UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, LISTS, HASHBANK, RUMORS, ENTITIES,
+        COMPLAINTS, RULINGS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS,
         SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
     )
 }  # fmt: skip
