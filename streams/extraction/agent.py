@@ -105,18 +105,20 @@ class Extraction(Agent):
             frames=_thinned(outcome.frames),
             captions=outcome.captions,
             speech=outcome.speech,
+            sounds=outcome.sounds,
+            texts=outcome.texts,
             absent=outcome.absent,
             models=dict(outcome.models),
             ran=outcome.ran,
         )
 
-    async def _extract(self, admitted: Admitted, lane: Lane) -> Reading | ExtractError:
-        media = admitted.event.media
     def _known(self, reading: Reading) -> tuple[Signal, ...]:
         """What triggers know of it. Not kept with the reading: what is known changes."""
         policy, now = self.context.policy, self.context.clock()
         return tuple(signal for trigger in self._triggers for signal in trigger.signals(reading, policy, now))
 
+    async def _extract(self, admitted: Admitted, lane: Lane) -> Reading | ExtractError:
+        media = admitted.event.media
         plan = plan_for(admitted, self.context.policy, self._kinds)
         try:
             # What lies at the same place with the same content, looked at as closely, gives the same.

@@ -18,6 +18,7 @@ from streams.extraction.media import Openable, frames_of, grown, opened, packets
 from streams.extraction.panel import Panel, Shown
 from streams.extraction.picture import Easel, Pace, Track
 from streams.extraction.sound import RUN_IN_S, Heard, Sound
+from streams.extraction.subtitles import Subtitles
 
 __all__ = ["ExtractFailure", "Limits", "Reading", "read"]
 
@@ -47,10 +48,10 @@ class Reading(NamedTuple):
     speech: tuple[Utterance, ...] = ()
     #: Whether it holds pictures that somebody asked for and nobody saw.
     unseen: bool = False
-
     sounds: tuple[SoundPrint, ...] = ()
     points: tuple[FramePoints, ...] = ()
     texts: tuple[MediaText, ...] = ()
+
     def whole(self) -> Reading:
         """The same, as the reading of a whole item.
 
@@ -109,7 +110,8 @@ def _read(
         meter = Meter(limits, (container.start_time or 0) / av.time_base)
         wanted = [*(videos if panel.forms() else ()), *(audios[:1] if panel.wants_sound else ())]
         run = _Run(panel, plan, meter, stretch)
-        run.over(container, wanted or [(*videos, *audios)[0]])
+        subtitles = Subtitles(container, meter.start_s, stretch or (0.0, float("inf")))
+        run.over(container, wanted or [(*videos, *audios)[0]], subtitles)
         if grown(container):
             raise ExtractFailure("EXTRACT-BROKEN", "a stream begins in its middle that was not there at its beginning")
         for further in audios[1:] if panel.wants_sound else ():  # one after the other: detectors hear one at a time
@@ -135,22 +137,26 @@ def _read(
             frames=tuple(frame for findings in found.values() for frame in findings.frames),
             captions=tuple(caption for findings in found.values() for caption in findings.captions),
             speech=tuple(utterance for findings in found.values() for utterance in findings.speech),
-            absent=tuple(panel.absent),
+            absent=(
+                *panel.absent,
+                *subtitles.absent(),
+                *(why for findings in found.values() for why in findings.absent),
+            ),
             models={detector.name: detector.version for detector in detectors if detector.name in found},
             ran=Ran(plan=plan, cued=panel.cued),
             stretch=stretch,
             findings=found if stretch else {},
             decoded=meter.decoded,
             unseen=run.unseen,
+            sounds=tuple(sound for findings in found.values() for sound in findings.sounds),
+            points=tuple(points for findings in found.values() for points in findings.points),
+            texts=subtitles.found(),
         )
 
 
 def _md5(file: BinaryIO) -> str:
     """The MD5 of all its bytes; two milliseconds a megabyte. Nobody trusts it: it finds files on lists."""
     file.seek(0)
-            sounds=tuple(sound for findings in found.values() for sound in findings.sounds),
-            points=tuple(points for findings in found.values() for points in findings.points),
-            texts=subtitles.found(),
     digest = hashlib.md5(usedforsecurity=False)
     while chunk := file.read(1 << 20):
         digest.update(chunk)
@@ -177,8 +183,8 @@ class _Run:
         # What a file says is shown before its beginning is seen as well.
         self._between = (from_s or float("-inf"), until_s)
 
-    def over(self, container: Any, streams: Sequence[Any]) -> None:
-        """Run over these streams, from packet to packet."""
+    def over(self, container: Any, streams: Sequence[Any], subtitles: Subtitles | None = None) -> None:
+        """Run over these streams, from packet to packet, and over the tracks of subtitles beside them."""
         tracks = self._tracks(streams)
         sounds = self._sounds(streams)
         from_s, until_s = self._between
@@ -186,7 +192,11 @@ class _Run:
             begin_s = max(0.0, from_s - RUN_IN_S) + self._meter.start_s
             container.seek(int(begin_s * av.time_base), backward=True)
         behind = {stream.index for stream in streams}  # who has not got to the end of the stretch
-        for packet in packets(container, streams):
+        texts = {stream.index for stream in subtitles.streams} if subtitles else ()
+        for packet in packets(container, [*streams, *(subtitles.streams if subtitles else ())]):
+            if subtitles and packet.stream_index in texts:  # few and far between: when to end is not asked of them
+                subtitles.feed(packet)
+                continue
             at_s = self._meter.packet(packet)
             if at_s > until_s:
                 behind.discard(packet.stream_index)

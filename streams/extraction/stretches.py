@@ -14,6 +14,7 @@ import msgspec
 from schemas.plan import Ran
 from streams.extraction.detector import Detector, Part
 from streams.extraction.read import Reading
+from streams.extraction.subtitles import merged as texts_of
 
 
 def stretches(duration_s: float, length_s: float) -> list[tuple[float, float]]:
@@ -69,7 +70,7 @@ def merged(readings: Sequence[Reading], kinds: Sequence[type[Detector]]) -> Read
         ran=Ran(plan=first.plan, cued=cued) if first else None,
         decoded=sum(part.decoded for part in parts),
         unseen=all(part.unseen for part in parts),
-    ).whole()
         sounds=tuple(sound for findings in found.values() for sound in findings.sounds),
         points=tuple(points for findings in found.values() for points in findings.points),
         texts=texts_of([part.texts for part in parts]),
+    ).whole()
