@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
+from streams.cli.termlists import ListFault, Read, resolved
 
 if TYPE_CHECKING:
     from schemas.message import Message
@@ -66,12 +67,16 @@ def print_row(row: bytes | None, what: str, *, as_json: bool) -> None:
         out.print_json(row.decode())
 
 
-def _policy(path: Path) -> Any:
+def _policy(path: Path) -> tuple[Any, Read]:
+    """The policy of a file, and what was read for it."""
     from schemas.message import Refused, convert
     from schemas.policy import Policy
 
     try:
-        return convert(Policy, tomllib.loads(path.read_text("utf-8")))
+        read = resolved(tomllib.loads(path.read_text("utf-8")), path.parent)
+        return convert(Policy, read.tree), read
+    except ListFault as fault:
+        raise typer.Exit(fail(f"{path}: {fault}")) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise typer.Exit(fail(f"{path} is not TOML: {error}")) from None
     except Refused as refused:
@@ -80,17 +85,19 @@ def _policy(path: Path) -> Any:
 
 @policy.command("lint")
 def policy_lint(file: File) -> None:
-    """Check a policy file; exit 1 with field and reason if it would be refused."""
-    found = _policy(file)
+    """Check a policy file and the lists that it names; exit 1 with field and reason if it would be refused."""
+    found, read = _policy(file)
     out.print(f"{file} is a valid policy: {found.name} version {found.version}", markup=False)
+    for name, count in read.counts.items():
+        out.print(f"list {name}: {count:,} terms and links", markup=False)
 
 
 @policy.command("put")
 def policy_put(file: File, broker: Broker = None) -> None:
-    """Put a policy file in force: the next item is judged by it."""
-    from schemas.topics import POLICIES
+    """Put a policy file in force, after the lists of terms that it names: the next item is judged by it."""
+    from schemas.topics import LISTS, POLICIES
 
-    row = _policy(file)
+    row, read = _policy(file)
     named = settings(broker=broker)
     former = run(read_row(named, POLICIES, row.name))
     if former and json.loads(former)["version"] >= row.version:
@@ -99,10 +106,42 @@ def policy_put(file: File, broker: Broker = None) -> None:
                 f"version: {json.loads(former)['version']} is in force; give {row.name} a higher one than {row.version}"
             )
         )
-    run(send(named, [(POLICIES, row)]))
+    # Each is acknowledged before the next is sent, and the policy comes last: whoever reads it finds its lists.
+    run(send(named, [*((LISTS, part) for part in read.parts), (POLICIES, row)]))
+    if read.parts or (former and json.loads(former).get("review", {}).get("term_lists")):
+        run(_drop_lists(named, former))
     out.print(f"policy {row.name} version {row.version} is in force", markup=False)
     if row.name != named.policy:
         err.print(f"note: workers with VERISTREAM_POLICY={named.policy} do not use it", markup=False)
+
+
+async def _drop_lists(named: Settings, former: bytes | None) -> None:
+    """Delete the parts of lists that no policy names any more. Those of the version before stay, for workers that have
+    not read the new one yet."""
+    from schemas.lists import part_id
+    from schemas.topics import LISTS, POLICIES
+    from streams.client import Client, Feed
+
+    policies: dict[str, bytes | None] = {"": former}
+    parts: dict[str, bool] = {}
+    async with Feed(named, [POLICIES, LISTS], from_beginning=True) as feed:
+        while not await feed.at_end():
+            for record in await feed.read(0.3):
+                if record.topic == POLICIES.name:
+                    policies[record.key + "/"] = record.value
+                else:
+                    parts[record.key] = record.value is not None
+    kept = {
+        part_id(ref["name"], ref["digest"], number)
+        for text in policies.values()
+        if text
+        for ref in json.loads(text).get("review", {}).get("term_lists", ())
+        for number in range(ref["parts"])
+    }
+    async with Client(named) as client:
+        for key, there in parts.items():
+            if there and key not in kept:
+                await client.send_raw(LISTS, key.encode(), None)
 
 
 @policy.command("show")

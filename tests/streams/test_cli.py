@@ -23,10 +23,10 @@ from schemas.event import Admitted
 from schemas.message import encode
 from schemas.policy import default_policy
 from schemas.registry import Provider
-from schemas.topics import ADMITTED, DEADLETTERS, POLICIES, PROVIDERS, TOPICS, UPLOADS
+from schemas.topics import ADMITTED, DEADLETTERS, LISTS, POLICIES, PROVIDERS, TOPICS, UPLOADS
 from streams.cli import main as entry
 from streams.cli.watch import _brief, _parsed, _show
-from streams.client import Client, Record
+from streams.client import Client, Feed, Record
 from streams.kafka import create_topics
 from streams.settings import Settings
 
@@ -342,6 +342,29 @@ def test_a_policy_that_no_worker_uses_is_put_with_a_note(veristream: Run, beside
     assert result.code == 0
     assert "VERISTREAM_POLICY=default do not use it" in result.err.replace("\n", " ")
     assert veristream("policy", "show", "other", "--json").lines[0]["name"] == "other"
+
+
+def test_a_policys_lists_are_sent_and_those_that_no_policy_names_any_more_are_deleted(
+    veristream: Run, beside: Beside
+) -> None:
+    async def lists() -> dict[str, bytes | None]:
+        rows = {}
+        async with Feed(beside.settings, [LISTS], from_beginning=True) as feed:
+            while not await feed.at_end():
+                rows.update({record.key: record.value for record in await feed.read(0.3)})
+        return rows
+
+    beside.topics()
+    for version, words in enumerate(("冰毒", "大麻", "迷药"), 1):
+        policy_file(f"{words}\n", "law.txt")
+        text = f'name = "default"\nversion = {version}\n[review]\n'
+        text += 'term_lists = [{ name = "law", file = "law.txt", category = "drugs" }]\n'
+        assert veristream("policy", "put", policy_file(text)).code == 0
+    held = [json.loads(row)["terms"][0]["text"] for row in asyncio.run(lists()).values() if row]
+    assert held == ["大麻", "迷药"]  # that of the version before stays for workers that are behind
+    assert "law: 1 terms" in veristream("policy", "lint", "policy.toml").out
+    policy_file("", "law.txt")
+    assert "holds no terms" in veristream("policy", "lint", "policy.toml").error
 
 
 def test_a_policy_that_is_not_there_is_an_error(veristream: Run, beside: Beside) -> None:
