@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agents.review.bank import Match
-from agents.review.judge import MOST_EVIDENCE, Matched, judge
+from agents.review.hits import MOST_EVIDENCE
+from agents.review.judge import Matched, judge
 from agents.review.terms import TermMatch
 from schemas.policy import Term
 from schemas.reasons import CATALOGUE
@@ -95,13 +96,13 @@ def test_the_score_of_a_hash_hit_is_never_below_its_threshold(decided):
 
 
 def test_the_same_file_is_removed_however_many_frames_are_asked_for(make, decided):
-    decision = decided(matched=Matched(file=make.entry(1, sha256="ab" * 32)), hash_min_frames=9)
+    decision = decided(matched=Matched(files=[make.entry(1, sha256="ab" * 32)]), hash_min_frames=9)
     assert (done(decision), codes(decision)) == (REMOVED, ["REVIEW-HASH"])
     assert decision.reasons[0].evidence == (Evidence(entry="b-1", text="banned: the same file"),)
 
 
 def test_file_and_frames_are_two_grounds_and_the_more_severe_decides(make, decided):
-    decision = decided(matched=Matched([hit()], make.entry(1, sha256="ab" * 32)), hash_min_frames=2)
+    decision = decided(matched=Matched([hit()], [make.entry(1, sha256="ab" * 32)]), hash_min_frames=2)
     assert (done(decision), codes(decision)) == (REMOVED, ["REVIEW-HASH", "REVIEW-HASH"])
     assert decision.reasons[0].evidence[0].text == "banned: the same file"
 
@@ -155,7 +156,7 @@ def test_a_listed_term_does_what_the_list_says_and_is_named_with_its_field(decid
     match = TermMatch(Term(text="a term", category="fraud", action=action), "title")
     decision = decided(matched=Matched(terms=[match]))
     assert (done(decision), codes(decision)) == (expected, ["REVIEW-TERM"])
-    assert decision.reasons[0].evidence == (Evidence(entry="a term", text="fraud in title"),)
+    assert decision.reasons[0].evidence == (Evidence(entry="a term", text="fraud (other, medium) in title"),)
 
 
 def test_terms_of_either_action_are_grounds_of_their_own(decided):
@@ -164,8 +165,8 @@ def test_terms_of_either_action_are_grounds_of_their_own(decided):
     decision = decided(matched=Matched(terms=terms))
     assert done(decision) == REMOVED
     assert [[evidence.text for evidence in reason.evidence] for reason in decision.reasons] == [
-        ["c in tags[0]"],
-        ["c in title", "c in description"],
+        ["c (other, medium) in tags[0]"],
+        ["c (other, medium) in title", "c (other, medium) in description"],
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -16,12 +16,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from agents.review.terms import TermList
-from agents.rumor.match import RumorList
-from schemas.bank import Rumor
+from agents.text import Passage
 from schemas.event import Upload
 from schemas.examples import EXAMPLES
-from schemas.message import convert
-from schemas.policy import Term, default_policy
+from schemas.policy import Term
+from schemas.signals import Caption
 from tests.bench.report import Row
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,43 +28,43 @@ FLAGGED = "share flagged"
 
 
 def terms(_quick: bool) -> Iterator[Row]:
-    """Kinds: verbatim; hidden behind punctuation, spaces, width and case; disguised by other characters; innocent; and
-    innocent with a term's letters across or inside words."""
-    listed = TermList([Term(**row) for row in _rows("terms")])
+    """The figures are of texts that nothing was chosen by (`held`); those that rules were made by come after them,
+    under `tuning`. By kind: how a term is written so as not to be found, or what an innocent text has in common with
+    one. Split: across two captions; parts: characters taken apart."""
+    yield from _terms("review.terms", "_held")
+    yield from _terms("review.terms.tuning", "")
+
+
+def _terms(name: str, which: str) -> Iterator[Row]:
+    listed = TermList([Term(**row) for row in _rows(f"terms{which}")])
     by_kind: dict[str, list[bool]] = defaultdict(list)
+    innocent: dict[str, bool] = {}
     positives: list[bool] = []
-    negatives: list[bool] = []
-    for row in _rows("term_texts"):
-        found = {match.term.text for match in listed.match(_titled(row["text"]))}
-        by_kind[row["kind"]].append(bool(found))
+    right: list[bool] = []
+    for row in _rows(f"term_texts{which}"):
+        found = _found(listed, row)
+        # What else is found in a text with a term is wrong, and so is anything in an innocent one.
+        right += [term == row["term"] for term in found]
+        innocent[row["kind"]] = row["term"] is None
+        by_kind[row["kind"]].append(bool(found) if row["term"] is None else row["term"] in found)
         if row["term"]:
             positives.append(row["term"] in found)
+    negatives = [flagged for kind, each in by_kind.items() if innocent[kind] for flagged in each]
+    yield _share(f"{name}.recall", positives, "share of texts with a term where it is found")
+    yield _share(f"{name}.precision", right, "share of terms found that are there")
+    yield _share(f"{name}.false_positives", negatives, "share of innocent texts flagged")
+    for kind, each in by_kind.items():
+        if innocent[kind]:
+            yield _share(f"{name}.flagged.{kind}", each, "share of innocent texts flagged")
         else:
-            negatives.append(bool(found))
-    yield _share("review.terms.recall", positives, "share of texts with a term where it is found")
-    yield _share("review.terms.false_positives", negatives, "share of innocent texts flagged")
-    for kind, flagged in by_kind.items():
-        yield _share(f"review.terms.flagged.{kind}", flagged, FLAGGED)
+            yield _share(f"{name}.recall.{kind}", each, "share where the term is found")
 
 
-def rumors(_quick: bool) -> Iterator[Row]:
-    """At the default policy's similarity. An item is right if the rumour that it asserts, and no other, is matched."""
-    rows = [convert(Rumor, row | {"added_at": NOW.isoformat()}) for row in _rows("rumors")]
-    listed, threshold = RumorList(rows, NOW), default_policy().rumor.match
-    by_kind: dict[str, list[bool]] = defaultdict(list)
-    asserted: list[bool] = []
-    right: list[bool] = []
-    for row in _rows("rumor_texts"):
-        found = {match.rumor.rumor_id for match in listed.match(_titled(row["text"]), threshold)}
-        by_kind[row["kind"]].append(bool(found))
-        if row["rumor"]:
-            asserted.append(row["rumor"] in found)
-        right += [rumor == row["rumor"] for rumor in found]
-    yield _share("rumor.recall", asserted, "share of texts that assert a listed claim")
-    yield _share("rumor.precision", right, "share of matches whose text asserts that claim")
-    yield _share("rumor.refutations_flagged", by_kind.pop("refutation"), "share of refutations taken for the claim")
-    for kind, flagged in by_kind.items():
-        yield _share(f"rumor.flagged.{kind}", flagged, FLAGGED)
+def _found(listed: TermList, row: Mapping[str, Any]) -> set[str]:
+    lines = row.get("captions", ())
+    pieces = [Caption(at_s=2.0 * at, until_s=2.0 * at + 2, text=text, score=1.0) for at, text in enumerate(lines)]
+    shown = [Passage("captions", pieces)] if pieces else []
+    return {match.term.text for match in listed.match(_titled(row.get("text", "")), shown)}
 
 
 def _share(name: str, each: list[bool], unit: str) -> Row:
