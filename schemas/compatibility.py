@@ -83,12 +83,30 @@ def _narrowed(old: Schema, new: Schema, path: str) -> Iterator[str]:
         if old.get(keyword) != new.get(keyword):
             yield f"{path}: {keyword} changed from {old.get(keyword, 'none')} to {new.get(keyword, 'none')}"
     for keyword in _RULES:
-        if keyword in new and old.get(keyword) != new[keyword]:
+        if keyword not in new or old.get(keyword) == new[keyword]:
+            continue
+        if keyword not in ("allOf", "propertyNames") or not _wider(old.get(keyword), new[keyword]):
             yield f"{path}: {keyword} {'changed' if keyword in old else 'added'}"
     if "enum" in new and "enum" not in old:
         yield f"{path}: enum added"
     elif "enum" in new:
         yield from (f"{path}: enum value {value!r} removed" for value in old["enum"] if value not in new["enum"])
+
+
+def _wider(old: Any, new: Any) -> bool:
+    """Whether a rule differs from its former self only by further alternatives (`anyOf`, `enum`), which let in more.
+    Not within a condition, where they may shut out."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(
+            old[name] == new[name]
+            or (name in ("anyOf", "enum") and all(one in new[name] for one in old[name]))
+            or (name not in ("anyOf", "enum", "if", "then", "else", "not") and _wider(old[name], new[name]))
+            for name in old
+            if name != "description"
+        )
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return all(_wider(before, after) for before, after in zip(old, new, strict=True))
+    return bool(old == new)
 
 
 def _alternatives(schema: Schema, document: Schema) -> dict[str, Schema]:

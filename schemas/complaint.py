@@ -41,3 +41,5 @@ class ComplaintResult(Message, kw_only=True, frozen=True):
     due_at: Annotated[Utc, msgspec.Meta(description="the platform's own promise, from the policy")]
     at: Utc
     code: Annotated[str, msgspec.Meta(description="a COMPLAINT-* code, or empty")] = ""
+    review_id: Annotated[Id | None, msgspec.Meta(description="by which people were asked about it")] = None
+    settled_by: Annotated[Id | None, msgspec.Meta(description="the ruling or the decision of people behind it")] = None

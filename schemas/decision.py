@@ -50,9 +50,57 @@ class LabelTerms(Message, kw_only=True, frozen=True):
     text: Text
 
 
+#: What a person makes of an item: take it away, let it be, label it, or ask somebody with more to say.
+Outcome = Literal["remove", "keep", "label", "escalate"]
+
+
+class Position(Message, kw_only=True, frozen=True):
+    """What an agent last decided on an item, where it stops, labels or asks; without the evidence."""
+
+    agent: Id
+    decision_id: Id
+    action: Action
+    policy: PolicyRef
+    reasons: tuple[Reason, ...] = ()
+    stop: Stop | None = None
+    label: LabelTerms | None = None
+
+
+class Answered(Message, kw_only=True, frozen=True):
+    """A question to people that a ruling has settled: what precision is counted from."""
+
+    review_id: Id
+    agent: Annotated[Id, msgspec.Meta(description="who asked")]
+    outcome: Outcome
+    policy: Annotated[PolicyRef, msgspec.Meta(description="under which it was asked")]
+    codes: Annotated[tuple[Id, ...], msgspec.Meta(description="why it was asked")] = ()
+
+
+class Ruled(Message, kw_only=True, frozen=True):
+    """What people have ruled on an item until now, all of it: a later decision of theirs takes this one's place.
+
+    It holds all that the answer needs, so that a ruling of today changes the answer of last month, which nobody
+    remembers.
+    """
+
+    outcome: Outcome
+    rulings: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1, description="what it rests on, oldest first")]
+    reviewers: tuple[Id, ...]
+    overrules: Annotated[
+        tuple[Id, ...], msgspec.Meta(description="agents whose decisions on the item are set aside; `*`: all of them")
+    ] = ()
+    overruled: Annotated[tuple[Position, ...], msgspec.Meta(description="those decisions, where they are known")] = ()
+    remains: Annotated[tuple[Position, ...], msgspec.Meta(description="decisions on the item that still stand")] = ()
+    answers: tuple[Answered, ...] = ()
+    frees: Annotated[
+        tuple[Stop, ...], msgspec.Meta(description="stops of the whole stream that nothing asks for any more")
+    ] = ()
+    former: Annotated[Id | None, msgspec.Meta(description="the decision of people whose place this one takes")] = None
+
+
 class Decision(Message, kw_only=True, frozen=True):
     """One agent's answer for one item. `decision_id` is a function of (event, agent, policy version), so that
-    the same input decided again is recognised."""
+    the same input decided again is recognised; of what people ruled, a function of their rulings."""
 
     decision_id: Id
     event_id: Id
@@ -69,6 +117,8 @@ class Decision(Message, kw_only=True, frozen=True):
     models: dict[str, str] = {}
     stream_id: Id | None = None
     seq: Count | None = None
+    reach: Annotated[Count | None, msgspec.Meta(description="as the event says")] = None
+    ruling: Annotated[Ruled | None, msgspec.Meta(description="of people's decisions: what they ruled")] = None
     trimmed: Trimmed = 0
 
 

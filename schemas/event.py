@@ -65,6 +65,10 @@ class Event(Message, kw_only=True, frozen=True):
     audience: Annotated[
         str, msgspec.Meta(max_length=64, description="whom it is offered to, e.g. minors; empty: everybody")
     ] = ""
+    reach: Annotated[
+        Count | None,
+        msgspec.Meta(description="how many people it is expected to reach, as the platform counts them; null: unknown"),
+    ] = None
 
 
 class Upload(Event, kw_only=True, frozen=True):

@@ -14,21 +14,22 @@ from msgspec.structs import replace
 from schemas.bank import BankFrame, HashEntry, Rumor, RumorEntity, RumorRefutation
 from schemas.complaint import Complaint, ComplaintResult
 from schemas.deadletter import DeadLetter, Replay
-from schemas.decision import Decision, LabelTerms, PolicyRef, Reason, Stop, decision_id, stable_id
+from schemas.decision import Decision, LabelTerms, PolicyRef, Position, Reason, Stop, decision_id, stable_id
 from schemas.entity import EntityLabel, label_id
 from schemas.event import Admitted, Event, Media, Segment, Upload
 from schemas.lists import parted
 from schemas.message import Message
-from schemas.orders import ExplicitLabel, Label, Refutation, Review, Takedown
+from schemas.orders import ExplicitLabel, Label, Refutation, Release, Review, Takedown
 from schemas.plan import Look, Plan, Ran
 from schemas.policy import Link, Policy, Term, default_policy
 from schemas.reasons import CATALOGUE
 from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
 from schemas.sanction import PointEntry, Ruling, Sanction, Standing
-from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals
+from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals, SoundPrint
 from schemas.spread import Footage, Sighting
 from schemas.topics import TOPICS
 from schemas.verdict import Verdict
+from schemas.worklist import Claim, Holding, Question, WorkItem
 
 _NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 _CLAIM = "喝盐水可以预防核辐射"
@@ -85,6 +86,7 @@ _SEGMENT = Segment(
     seq=17,
     start_s=34.0,
     duration_s=2.0,
+    reach=9_999,
 )
 #: The form in which later stages carry the upload on.
 _EVENT = Event(**{name: getattr(_UPLOAD, name) for name in Event.__struct_fields__})
@@ -200,8 +202,6 @@ _BY_TOPIC: dict[str, Message] = {
             url="https://example.org/refutations/salt",
             published_at=_after(-172_800),
         ),
-    ),
-    "admitted": Admitted(event=_EVENT, admitted_at=_after(0.04)),
         expires_at=_after(365 * 86_400),
         languages=("zh", "en"),
         must=(("盐", "salt"), ("辐射", "radiation")),
@@ -210,6 +210,8 @@ _BY_TOPIC: dict[str, Message] = {
         frames=(BankFrame(pdq=_PDQ, quality=100),),
         severity="high",
         source="trust and safety",
+    ),
+    "admitted": Admitted(event=_EVENT, admitted_at=_after(0.04)),
     "signals": Signals(
         event=_EVENT,
         extracted_at=_after(1.7),
@@ -234,6 +236,7 @@ _BY_TOPIC: dict[str, Message] = {
             Signal(name="blank", detector="blank", score=0.0),
         ),
         frames=(FrameHash(at_s=0.0, pdq=_PDQ, quality=100),),
+        sounds=(SoundPrint(at_s=0.0, until_s=2.599, codes=bytes.fromhex("2a8b3d4f")),),
         models=_MODELS,
         ran=Ran(plan=Plan(tier=1, why=("declared_synthetic",), detectors={"nudity": Look()})),
     ),
@@ -311,6 +314,13 @@ _BY_TOPIC: dict[str, Message] = {
         requested_at=_after(31.4),
         reasons=(_SEEN,),
         stream_id=_SEGMENT.stream_id,
+        event_id=_SEGMENT.event_id,
+        seq=_SEGMENT.seq,
+        policy=_POLICY,
+        reach=_SEGMENT.reach,
+        severity="high",
+        priority=4.0,
+        due_at=_after(31.4 + 4 * 3600),
     ),
     "verdicts": Verdict(
         verdict_id=stable_id("verdict", _EVENT.event_id, "hold", _HELD.decision_id),
@@ -350,6 +360,56 @@ _BY_TOPIC: dict[str, Message] = {
         complainant="c8a1f0",
         device="d77b20",
         received_at=_after(7200),
+    ),
+    "claims": Claim(
+        claim_id="claim-77",
+        publisher_id=_SEGMENT.publisher_id,
+        review_id=stable_id("review", _REVIEW_DECISION),
+        reviewer_id="reviewer-12",
+        claimed_at=_after(120),
+    ),
+    "worklist": WorkItem(
+        event_id=_SEGMENT.event_id,
+        content_id=_SEGMENT.content_id,
+        publisher_id=_SEGMENT.publisher_id,
+        stream_id=_SEGMENT.stream_id,
+        seq=_SEGMENT.seq,
+        reach=_SEGMENT.reach,
+        at=_after(120.2),
+        positions=(
+            Position(
+                agent="review",
+                decision_id=_REVIEW_DECISION,
+                action="review",
+                policy=_POLICY,
+                reasons=(replace(_SEEN, evidence=()),),
+            ),
+        ),
+        questions=(
+            Question(
+                review_id=stable_id("review", _REVIEW_DECISION),
+                decision_id=_REVIEW_DECISION,
+                agent="review",
+                target="review",
+                policy=_POLICY,
+                severity="high",
+                priority=4.0,
+                requested_at=_after(31.4),
+                due_at=_after(31.4 + 4 * 3600),
+                reasons=(replace(_SEEN, evidence=()),),
+                claim=Holding(claim_id="claim-77", reviewer_id="reviewer-12", until=_after(120.2 + 900)),
+            ),
+        ),
+        answers="claim-77",
+    ),
+    "releases": Release(
+        order_id=stable_id("release", "decision-of-people-4", "items"),
+        decision_id="decision-of-people-4",
+        publisher_id=_EVENT.publisher_id,
+        content_id=_EVENT.content_id,
+        releases=(stable_id("takedown", _HELD.decision_id),),
+        ordered_at=_after(86_400),
+        reasons=(_reason("PERSON-KEPT", Evidence(entry="reviewer-12", text="the voice is her own")),),
     ),
     "rulings": Ruling(
         ruling_id="ruling-310",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.decision import Level, Reason, StopKind, Until
+from schemas.decision import Level, PolicyRef, Reason, StopKind, Until
 from schemas.message import Count, Id, Message, Seconds, Text, Trimmed, Utc
 
 
@@ -74,8 +74,29 @@ class Refutation(Message, kw_only=True, frozen=True):
     ] = None
 
 
+class Release(Message, kw_only=True, frozen=True):
+    """A ruling lifts orders: what was held, removed or cut may go on, what was labelled need not be.
+
+    Only these orders: what the item is to be now is said by its verdict. Of a stream `stream_id` is set.
+    """
+
+    order_id: Id
+    decision_id: Annotated[Id, msgspec.Meta(description="of the ruling")]
+    publisher_id: Id
+    content_id: Id
+    releases: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1, description="ids of the orders that are lifted")]
+    ordered_at: Utc
+    stream_id: Annotated[Id | None, msgspec.Meta(description="set if the orders are about the whole stream")] = None
+    reasons: tuple[Reason, ...] = ()
+    trimmed: Trimmed = 0
+
+
+#: How bad it is if what is suspected is true, mildest first.
+Severity = Literal["low", "medium", "high", "highest"]
+
+
 class Review(Message, kw_only=True, frozen=True):
-    """A person must look at this item."""
+    """A person must look at this item. Where the question stands, and who has taken it, lies on `worklist`."""
 
     review_id: Id
     decision_id: Id
@@ -86,3 +107,13 @@ class Review(Message, kw_only=True, frozen=True):
     reasons: tuple[Reason, ...] = ()
     stream_id: Id | None = None
     trimmed: Trimmed = 0
+    event_id: Annotated[Id | None, msgspec.Meta(description="of the item; null in messages of version 0.1.0")] = None
+    seq: Count | None = None
+    policy: PolicyRef | None = None
+    reach: Annotated[Count | None, msgspec.Meta(description="as the event says")] = None
+    severity: Severity = "medium"
+    priority: Annotated[float, msgspec.Meta(ge=0, description="when it was asked; the higher the sooner")] = 0.0
+    due_at: Annotated[Utc | None, msgspec.Meta(description="until when the platform's policy promises an answer")] = (
+        None
+    )
+    escalates: Annotated[Id | None, msgspec.Meta(description="the review whose people could not settle it")] = None

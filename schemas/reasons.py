@@ -121,6 +121,12 @@ _CODES = (
     ReasonCode("RUMOR-REFUTED", "rumor", "AVP-13", "The text repeats a claim that has been refuted.",
                "None: the refutation is shown with the item."),
     ReasonCode("RUMOR-SUSPECTED", "rumor", "AVP-13", "The text repeats a claim under suspicion.", "A person decides."),
+    ReasonCode("RUMOR-REFUTING", "rumor", "AVP-13", "The text refutes a listed claim, or mocks it.",
+               "None: the item passes."),
+    ReasonCode("RUMOR-MENTIONED", "rumor", "AVP-13", "The text asks about a listed claim or reports of it.",
+               "None: the item passes."),
+    ReasonCode("RUMOR-NEWS-SOURCE", "rumor", "AVP-6", "The news is taken from a source that the policy shuts out.",
+               "Take it from a licensed source and name that, then send the event again."),
     ReasonCode("RUMOR-REFUTED-LATER", "refuting", "AVP-13",
                "The text repeats a claim that was refuted after the item was published.",
                "None: the refutation is shown with the item."),
@@ -130,18 +136,20 @@ _CODES = (
                "Footage of an earlier item comes under a text that names another place or date.", "A person decides."),
     ReasonCode("RUMOR-FAKE-NEWS", "rumor", "AVP-11", "News made with generated media.",
                "None: generated media must not carry news."),
-    ReasonCode("RUMOR-REFUTING", "rumor", "AVP-13", "The text refutes a listed claim, or mocks it.",
-               "None: the item passes."),
-    ReasonCode("RUMOR-MENTIONED", "rumor", "AVP-13", "The text asks about a listed claim or reports of it.",
-               "None: the item passes."),
-    ReasonCode("RUMOR-NEWS-SOURCE", "rumor", "AVP-6", "The news is taken from a source that the policy shuts out.",
-               "Take it from a licensed source and name that, then send the event again."),
     ReasonCode("COMPLAINT-WEIGHT", "complaints", "AVP-15", "Complaints about the item ask for a person.",
                "A person decides."),
     ReasonCode("COMPLAINT-APPEAL", "complaints", "AVP-15", "The publisher appeals.", "A person decides."),
     ReasonCode("COMPLAINT-UNKNOWN-CONTENT", "complaints", "AVP-15",
                "The item that the complaint is about was not seen, or too long ago.",
                "A person looks for it."),
+    ReasonCode("PERSON-REMOVED", "reviewers", "AVP-12", "A person looked at the item and removed it.",
+               "Appeal: another person looks."),
+    ReasonCode("PERSON-KEPT", "reviewers", "AVP-12", "A person looked at the item and found nothing against it.",
+               "None: what was asked is answered."),
+    ReasonCode("PERSON-LABELLED", "reviewers", "AVP-12", "A person looked at the item and labelled it.",
+               "None: the label is shown with the item."),
+    ReasonCode("PERSON-ESCALATED", "reviewers", "AVP-7", "Those who looked could not settle it, or disagree.",
+               "Somebody else decides."),
     ReasonCode("STREAM-CUT", "verdict", "AVP-12", "The livestream was cut for an earlier segment.",
                "None: the stream has ended. The earlier segment's reasons say why."),
     ReasonCode("VERDICT-TIMEOUT", "verdict", "AVP-7", "Not every agent had decided when the deadline passed.",
@@ -150,3 +158,6 @@ _CODES = (
 
 CATALOGUE: dict[str, ReasonCode] = {code.code: code for code in _CODES}
 """code → its meaning, in the order of the docs."""
+
+#: The reasons of questions that are about all that was decided on an item.
+APPEALS = frozenset({"COMPLAINT-APPEAL"})

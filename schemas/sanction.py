@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.decision import PolicyRef
+from schemas.decision import LabelTerms, PolicyRef
 from schemas.entity import EntityKind
-from schemas.message import Id, Message, Text, Utc
+from schemas.message import Count, Id, Message, Text, Utc
 
 #: The ladder, in the words of Art. 14: warn, limit functions, suspend updates, close the account.
 SanctionLevel = Literal["warn", "limit", "suspend", "close"]
@@ -61,13 +61,20 @@ class LabelSet(Message, kw_only=True, frozen=True):
 
 
 class Ruling(Message, kw_only=True, frozen=True):
-    """What a person ruled: on a decision, on a sanction, or on a complaint. It wins over agents."""
+    """What a person ruled: on a review, a decision, an item, a sanction, or a complaint. It wins over agents.
+
+    A ruling on a review or a decision answers that question; one on the item as a whole (`event_id` and `content_id`
+    alone) sets every agent aside.
+    """
 
     ruling_id: Id
     publisher_id: Id
     outcome: Annotated[
-        Literal["upheld", "reversed", "lifted"],
-        msgspec.Meta(description="upheld: it stands; reversed: the decision was wrong; lifted: the sanction ends"),
+        Literal["upheld", "reversed", "lifted", "remove", "keep", "label", "escalate"],
+        msgspec.Meta(
+            description="upheld: it stands; reversed: the decision was wrong; lifted: the sanction ends; remove, keep, "
+            "label: what becomes of the item; escalate: somebody else must say"
+        ),
     ]
     reviewer_id: Id
     reason: Text
@@ -77,21 +84,36 @@ class Ruling(Message, kw_only=True, frozen=True):
     complaint_id: Id | None = None
     article: str = ""
     labels: Annotated[tuple[LabelSet, ...], msgspec.Meta(max_length=20, description="for the entity memory")] = ()
+    review_id: Annotated[Id | None, msgspec.Meta(description="the question that it answers")] = None
+    event_id: Annotated[
+        Id | None,
+        msgspec.Meta(description="of the item; with content_id, needed only for what is older than the work list"),
+    ] = None
+    content_id: Id | None = None
+    stream_id: Id | None = None
+    seq: Count | None = None
+    label: Annotated[LabelTerms | None, msgspec.Meta(description="of `label`: which, and what people read")] = None
+    bank: Annotated[
+        Literal["banned", "known_good"] | None,
+        msgspec.Meta(description="put the item's hashes there, so that its next copy needs no person"),
+    ] = None
 
     schema_rules = (
         {
             "anyOf": [
                 *(
                     {"required": [name], "properties": {name: {"type": "string"}}}
-                    for name in ("decision_id", "sanction_id", "complaint_id")
+                    for name in ("decision_id", "sanction_id", "complaint_id", "review_id", "event_id")
                 ),
                 {"required": ["labels"], "properties": {"labels": {"minItems": 1}}},
-            ]
+            ],
         },
     )
 
     def __post_init__(self) -> None:
-        if not (self.decision_id or self.sanction_id or self.complaint_id or self.labels):
+        on = (self.decision_id, self.sanction_id, self.complaint_id, self.labels, self.review_id, self.event_id)
+        if not any(on):
             raise ValueError(
-                "`decision_id`, `sanction_id`, `complaint_id` and `labels` are all missing: on what is the ruling?"
+                "`review_id`, `decision_id`, `event_id`, `sanction_id`, `complaint_id` and `labels` are all missing: "
+                "on what is the ruling?"
             )

@@ -12,13 +12,14 @@ from schemas.entity import EntityLabel
 from schemas.event import Admitted, Segment, Upload
 from schemas.lists import ListPart
 from schemas.message import Message
-from schemas.orders import Label, Refutation, Review, Takedown
+from schemas.orders import Label, Refutation, Release, Review, Takedown
 from schemas.policy import Policy
 from schemas.registry import Feature, Provider, Publisher
 from schemas.sanction import Ruling, Sanction, Standing
 from schemas.signals import Signals
 from schemas.spread import Footage, Sighting
 from schemas.verdict import Verdict
+from schemas.worklist import Claim, WorkItem
 
 #: Network logs are kept at least six months (Cybersecurity Law as amended 2025, Art. 23): 184 days covers any six.
 LOG_DAYS = 184
@@ -69,11 +70,14 @@ ENTITIES = _state("entities", EntityLabel, "label_id", "labels on publishers, st
 STANDINGS = Topic("standings", Standing, "publisher_id", "inner", None, "each publisher's points and sanctions")
 COMPLAINTS = Topic("complaints", Complaint, "publisher_id", "in", LOG_DAYS, "what users complain about", placed=True)
 RULINGS = Topic("rulings", Ruling, "publisher_id", "in", LOG_DAYS, "what people ruled", placed=True)
+CLAIMS = Topic("claims", Claim, "publisher_id", "in", 7, "reviewers take reviews, and give them back", placed=True)
 DECISIONS = Topic("decisions", Decision, "publisher_id", "out", LOG_DAYS, "every agent's decision on every item")
 TAKEDOWNS = Topic("takedowns", Takedown, "content_id", "out", LOG_DAYS, "orders to hold, remove or cut")
+RELEASES = Topic("releases", Release, "content_id", "out", LOG_DAYS, "orders to lift what a ruling found to be wrong")
 LABELS = Topic("labels", Label, "content_id", "out", LOG_DAYS, "orders to label")
 REFUTATIONS = Topic("refutations", Refutation, "content_id", "out", LOG_DAYS, "orders to show a refutation")
 REVIEWS = Topic("reviews", Review, "content_id", "out", LOG_DAYS, "items that a person must look at")
+WORKLIST = Topic("worklist", WorkItem, "publisher_id", "out", LOG_DAYS, "where each question to reviewers stands")
 VERDICTS = Topic("verdicts", Verdict, "content_id", "out", LOG_DAYS, "the answer the ingest tier waits for")
 SANCTIONS = Topic("sanctions", Sanction, "publisher_id", "out", LOG_DAYS, "what follows for publishers")
 COMPLAINT_RESULTS = Topic(
@@ -87,8 +91,8 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, LISTS, HASHBANK, RUMORS, ENTITIES,
-        COMPLAINTS, RULINGS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, STANDINGS, DECISIONS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS,
-        SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
+        COMPLAINTS, RULINGS, CLAIMS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, STANDINGS, DECISIONS, TAKEDOWNS, RELEASES,
+        LABELS, REFUTATIONS, REVIEWS, WORKLIST, SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
     )
 }  # fmt: skip
 """name → topic, in the order in which data meets them."""

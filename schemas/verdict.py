@@ -32,4 +32,11 @@ class Verdict(Message, kw_only=True, frozen=True):
     replaces: Annotated[Id | None, msgspec.Meta(description="the verdict that this one changes")] = None
     stream_id: Id | None = None
     seq: Count | None = None
+    ruling: Annotated[
+        Id | None,
+        msgspec.Meta(
+            description="the decision of people that it follows; it then stands over every verdict before it, whether "
+            "or not `replaces` names one: of an item that was answered long ago nobody remembers which"
+        ),
+    ] = None
     trimmed: Trimmed = 0

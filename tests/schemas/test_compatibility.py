@@ -138,6 +138,15 @@ def test_a_new_rule_over_the_whole_message_is_a_break_and_a_lifted_one_is_not() 
     assert after("labels", lambda schema: schema.update({"not": {"required": ["seq"]}})) == ["$: not added"]
 
 
+def test_a_further_alternative_of_a_rule_lets_in_more_and_one_less_is_a_break() -> None:
+    def add(schema: dict[str, Any]) -> None:
+        schema["allOf"][0]["anyOf"].append({"required": ["other"]})
+
+    assert after("hashbank", add) == []
+    assert after("hashbank", lambda schema: schema["allOf"][0]["anyOf"].pop()) == ["$: allOf changed"]
+    assert after("hashbank", lambda schema: schema["allOf"][0].update({"not": {}})) == ["$: allOf changed"]
+
+
 def test_refusing_unknown_fields_is_a_break_and_letting_them_in_is_not() -> None:
     assert after("uploads", lambda schema: schema.update({"additionalProperties": False})) == [
         "$.*: refused, was let in"
