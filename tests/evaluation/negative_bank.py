@@ -1,20 +1,20 @@
 """The negative bank: what recall it costs, and which false hits it spares.
 
-Each clip is banned and uploaded again, edited. For each, known good is once what ships, and once every other clip and
-still beside it: a negative bank of pictures that have nothing to do with it, as a platform's is. Then clips that begin
-with the same leader, a test card or a countdown, and are no copies of each other: each would be hit for its leader.
+Each clip of the evasion suite is banned and uploaded again, edited. Known good is once what ships, and once every other
+clip and still beside it: a negative bank of pictures that have nothing to do with it, as a platform's is, parts of the
+same film among them. Then clips that begin with the same leader, a test card or a countdown, and are no copies of each
+other: each would be hit for its leader.
 """
 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
@@ -22,85 +22,114 @@ from PIL import Image
 
 from agents.review.bank import HashBank
 from agents.review.cards import Picture, drawn
-from agents.review.enrol import entry_from_file
-from agents.review.negative import shipped_matches, weigh
-from agents.review.pdq import PdqDetector, pdq
+from agents.review.copied import FULL
+from agents.review.hits import card_of
+from agents.review.known_pictures import told
+from agents.review.negative import cards_shown, shipped_matches, weigh
+from agents.review.pdq import pdq
+from agents.review.pointbank import PointBank
 from schemas.bank import BankFrame, HashEntry
 from schemas.policy import ReviewPolicy, default_policy
 from schemas.signals import FrameHash
-from streams.extraction.read import Limits, read
-from streams.settings import Settings
 from tests.bench.report import Row
-from tests.evaluation.footage import CLIPS, EDITS, clip, edited, stills
-from tests.evaluation.recall import tier0
+from tests.evaluation.evasion import QUICK_CLIPS, QUICK_EDITS, Query, _clip
+from tests.evaluation.evasion_clips import CLIPS, Still
+from tests.evaluation.evasion_edits import EDITS
+from tests.evaluation.evasion_files import INSTEAD, OTHER, banned
+from tests.evaluation.footage import stills
 
+#: Of the suite's edits of the picture so many are left out between two: a third says enough of a difference.
+EACH = 3
 #: JPEG qualities and sizes at which leaders are encoded anew, in place of what codecs do to them.
 QUALITIES, SCALES = (20, 50, 80), (0.5, 0.75, 1.0)
+UNIT = "share of edited clips found without it"
 
 
 def measure(quick: bool) -> Iterator[Row]:
     """Recall with and without the negative bank, and hits of leaders with and without it."""
-    edits = list(EDITS)[:3] if quick else list(EDITS)
-    policy = default_policy().review
-    banned = {
-        name: entry_from_file(clip(name), entry_id=name, category="eval", source="eval", now=_now()) for name in CLIPS
-    }
-    good = {
-        name: msgspec.structs.replace(entry, entry_id=f"good-{name}", kind="known_good")
-        for name, entry in banned.items()
-    }
-    good |= {
-        f"still-{name}": _entry(f"good-{name}", [picture], kind="known_good") for name, picture in stills().items()
-    }
-    pairs = [(name, edit) for name in CLIPS for edit in edits]
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        queries = list(zip(pairs, pool.map(_query, *zip(*pairs, strict=True)), strict=True))
-    off, ships = msgspec.structs.replace(policy, known_good="off"), policy
-    plain = [_hit([banned[name]], frames, off) for (name, _), frames in queries]
-    carded = [_hit([banned[name]], frames, ships) for (name, _), frames in queries]
-    # Every other clip and still is known good.
-    large = [
-        _hit([banned[name], *(entry for other, entry in good.items() if other != name)], frames, ships)
-        for (name, _), frames in queries
-    ]
-    for label, found in (("", large), (".shipped", carded)):
-        lost = sum(before > 0 and after == 0 for before, after in zip(plain, found, strict=True))
-        yield Row(f"review.negative_bank.recall_cost{label}", lost / len(plain), "share of edited clips", len(plain))
-        frames_lost = sum(before - after for before, after in zip(plain, found, strict=True))
-        yield Row(f"review.negative_bank.frames_cost{label}", frames_lost / sum(plain), "share of hits", sum(plain))
-    yield from _leaders(banned, off, ships)
+    names = list(islice(CLIPS, QUICK_CLIPS)) if quick else list(CLIPS)
+    pictures = [name for name, edit in EDITS.items() if not edit.of_sound]
+    edits = [edit for edit in QUICK_EDITS if edit in pictures] if quick else pictures[::EACH]
+    for name in (OTHER, INSTEAD):
+        banned(name)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        of_clips = dict(zip(names, pool.map(_clip, names, [edits] * len(names)), strict=True))
+    good = {name: _good(entry) for name, (entry, _) in of_clips.items()}
+    shown = {Path(clip.file).name for clip in CLIPS.values() if isinstance(clip, Still)}  # clips are made of these
+    good |= {f"still {name}": _good(_entry(name, [picture])) for name, picture in stills().items() if name not in shown}
+    ships = default_policy().review
+    off = msgspec.structs.replace(ships, known_good="off")
+    by_hash, by_picture = _Loss(), _Loss()
+    ship_only = _Loss()
+    for name, (entry, queries) in of_clips.items():
+        others = [one for other, one in good.items() if other != name]
+        alone, points_alone = HashBank([entry]), PointBank([entry])
+        beside, points_beside = HashBank([entry, *others]), PointBank([entry, *others])
+        for query in queries:
+            plain = _hits(alone, query.frames, off)
+            carded = _hits(alone, query.frames, ships)
+            weighed = _hits(beside, query.frames, ships)
+            ship_only.add(plain, carded)
+            by_hash.add(plain, weighed)
+            by_picture.add(plain + _copies(points_alone, query, off), weighed + _copies(points_beside, query, ships))
+    yield by_picture.row("review.negative_bank.recall_cost")
+    yield by_hash.row("review.negative_bank.recall_cost.by_hash")
+    yield ship_only.row("review.negative_bank.recall_cost.shipped")
+    yield Row(
+        "review.negative_bank.frames_cost", by_hash.frames_lost, "share of frames that hit without it", by_hash.frames
+    )
+    yield from _leaders(next(iter(of_clips.values()))[0], off, ships)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+class _Loss:
+    """Edited clips that are found without the negative bank, and those of them that are not found with it."""
+
+    def __init__(self) -> None:
+        self.found = self.lost = self.frames = self.frames_left = 0
+
+    def add(self, before: int, after: int) -> None:
+        """Hits of one edited clip."""
+        self.found += before > 0
+        self.lost += before > 0 and after == 0
+        self.frames += before
+        self.frames_left += after
+
+    @property
+    def frames_lost(self) -> float:
+        """Share of hits that no longer count."""
+        return 1 - self.frames_left / self.frames
+
+    def row(self, name: str) -> Row:
+        """The share that is lost."""
+        return Row(name, self.lost / self.found, UNIT, self.found)
 
 
-def _entry(name: str, pictures: Sequence[Picture], **fields: str) -> HashEntry:
+def _good(entry: HashEntry) -> HashEntry:
+    return msgspec.structs.replace(entry, entry_id=f"good {entry.entry_id}", kind="known_good")
+
+
+def _entry(name: str, pictures: Sequence[Picture]) -> HashEntry:
     hashes = [pdq(picture) for picture in pictures]
     frames = tuple(BankFrame(pdq=code, quality=quality, at_s=float(n)) for n, (code, quality) in enumerate(hashes))
-    made = HashEntry(entry_id=name, category="eval", source="eval", added_at=_now(), frames=frames)
-    return msgspec.structs.replace(made, **fields)
+    return HashEntry(entry_id=name, category="eval", source="eval", added_at=datetime.now(UTC), frames=frames)
 
 
-def _hit(entries: Sequence[HashEntry], frames: Sequence[FrameHash], policy: ReviewPolicy) -> int:
-    """Hits of banned entries that count."""
-    bank = HashBank(entries)
+def _hits(bank: HashBank, frames: Sequence[FrameHash], policy: ReviewPolicy) -> int:
+    """Frames that hit banned entries and count."""
     matches = bank.match(frames, max_distance=policy.hash_max_distance, min_quality=policy.hash_min_quality)
     matches += shipped_matches(frames, matches, policy)
     return len({match.at_s for match in weigh(matches, frames, policy).kept})
 
 
-def _query(name: str, edit: str) -> tuple[FrameHash, ...]:
-    """Edited, then read as the pipeline reads uploads."""
-    settings = Settings()
-    limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
-    with TemporaryDirectory(prefix="veristream-eval-") as folder:
-        target = Path(folder, "edited.mp4")
-        edited(clip(name), target, EDITS[edit])
-        return read(target, [PdqDetector()], limits, tier0()).frames
+def _copies(bank: PointBank, query: Query, policy: ReviewPolicy) -> int:
+    """Stretches that are copies by their points, and show more than cards."""
+    shown = cards_shown(query.frames, policy)
+    signals = told(bank.find(query.points, datetime.now(UTC)))
+    sure = [signal for signal in signals if signal.score * FULL >= (policy.points_review or FULL + 1)]
+    return sum(not card_of(evidence, shown) for signal in sure for evidence in signal.evidence)
 
 
-def _leaders(banned: dict[str, HashEntry], off: ReviewPolicy, ships: ReviewPolicy) -> Iterator[Row]:
+def _leaders(clip: HashEntry, off: ReviewPolicy, ships: ReviewPolicy) -> Iterator[Row]:
     """Each leader, encoded in two ways: before a banned clip, and before a clip of another's."""
     hits = {"without": 0, "with": 0}
     number = 0
@@ -109,15 +138,15 @@ def _leaders(banned: dict[str, HashEntry], off: ReviewPolicy, ships: ReviewPolic
             if pdq(leader)[1] < off.hash_min_quality:
                 continue  # without detail: it matches nothing in any case
             # The banned clip's own copy of it, which is closer to other copies than any drawing.
-            frames = (*_entry("x", [_encoded(leader, 90, 1.0)]).frames, *banned["bunny"].frames)
-            entry = msgspec.structs.replace(banned["bunny"], frames=frames)
+            frames = (*_entry("x", [_encoded(leader, 90, 1.0)]).frames, *clip.frames)
+            bank = HashBank([msgspec.structs.replace(clip, frames=frames)])
             for quality in QUALITIES:
                 for scale in SCALES:
                     code, detail = pdq(_encoded(leader, quality, scale))
                     query = [FrameHash(at_s=0.0, pdq=code, quality=detail)]
                     number += 1
-                    hits["without"] += _hit([entry], query, off) > 0
-                    hits["with"] += _hit([entry], query, ships) > 0
+                    hits["without"] += _hits(bank, query, off) > 0
+                    hits["with"] += _hits(bank, query, ships) > 0
     for label, count in hits.items():
         yield Row(f"review.negative_bank.leader_hits.{label}", count, "unrelated clips hit for their leader", number)
 

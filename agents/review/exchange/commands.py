@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from agents.review.exchange.options import (
 from streams.cli.console import AsJson, Broker, err, fail, out, run, settings
 
 if TYPE_CHECKING:
-    from agents.review.exchange.importing import Bank, Summary
+    from agents.review.exchange.importing import Summary
     from agents.review.exchange.lines import Bad
     from agents.review.exchange.row import Given
 
@@ -67,8 +68,8 @@ def hashbank_import(
     report: Annotated[
         Path | None, typer.Option(help="where refused lines go, one JSON object each [default: FILE.refused.jsonl]")
     ] = None,
-    reactivate: Annotated[
-        bool, typer.Option("--reactivate", help="switch entries on that people switched off here")
+    overrule: Annotated[
+        bool, typer.Option("--overrule", help="as the list says, also where people here said otherwise")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="read and check only, send nothing")] = False,
     as_json: AsJson = False,
@@ -80,7 +81,7 @@ def hashbank_import(
 
     A list may have millions of lines: it is read as a stream. Each record that is refused is named by line, field and
     reason in the report file. A record gets the same id each time, so a list that is imported again changes its entries
-    and adds none twice; an entry that was deconfirmed here stays off.
+    and adds none twice; an entry that was deconfirmed here stays off (`--overrule`: as the list says).
 
     Exit code: 0, all records are loaded; 6, some were refused; 1, none is loaded.
     """
@@ -97,24 +98,21 @@ def hashbank_import(
         raise typer.Exit(fail(f"{file}: there is no such file"))
     where = report or Path("hashbank" if str(file) == "-" else file.name).with_suffix(".refused.jsonl")
     named = None if dry_run else settings(broker=broker)
-    summary = run(_import(named, file, form, given, where, reactivate=reactivate))
+    summary = run(_import(named, file, form, given, where, overrule=overrule))
     _say(summary, file, where, dry_run=dry_run, as_json=as_json)
     raise typer.Exit(summary.exit_code)
 
 
-async def _import(named: Any, file: Path, form: str | None, given: Given, where: Path, *, reactivate: bool) -> Summary:
+async def _import(named: Any, file: Path, form: str | None, given: Given, where: Path, *, overrule: bool) -> Summary:
     from agents.review.exchange import formats, table
     from agents.review.exchange.importing import NoBank, load
     from streams.client import Client
 
-    bank: Bank = NoBank() if named is None else await table.known(named)
-    if reactivate and isinstance(bank, table.Known):
-        bank.off.clear()
     refused: IO[str] | None = None
 
     def note(bad: Bad) -> None:
         nonlocal refused
-        refused = refused or where.open("w", encoding="utf-8")
+        refused = refused or _report(where)
         refused.write(json.dumps(bad._asdict(), ensure_ascii=False) + "\n")
 
     try:
@@ -130,12 +128,25 @@ async def _import(named: Any, file: Path, form: str | None, given: Given, where:
                 bar(position(), f"{summary.loaded:,} loaded, {summary.refused:,} refused")
 
             if named is None:
-                return await load(outcomes, Nowhere(), bank, note, tick)
+                return await load(outcomes, Nowhere(), NoBank(), note, tick)
+            bar(0, "looking what the bank holds")
+            bank = await table.known(named)
+            if overrule:
+                bank.ruled.clear()
             async with Client(named) as client:
                 return await load(outcomes, table.Sending(client), bank, note, tick)
     finally:
         if refused:
             refused.close()
+
+
+def _report(where: Path) -> IO[str]:
+    """Where refusals are written; that it cannot be written stops nothing."""
+    try:
+        return where.open("w", encoding="utf-8")
+    except OSError as error:
+        fail(f"{where}: refused records are not written down: {error.strerror} (--report names another place)")
+        return Path(os.devnull).open("w", encoding="utf-8")
 
 
 class Nowhere:
@@ -161,7 +172,7 @@ def _say(summary: Summary, file: Path, where: Path, *, dry_run: bool, as_json: b
     if as_json:
         counts = {
             "loaded": summary.loaded, "unchanged": summary.unchanged, "deleted": summary.deleted,
-            "refused": summary.refused, "kept_off": summary.kept_off, "passed": dict(summary.passed),
+            "refused": summary.refused, "kept": summary.kept, "passed": dict(summary.passed),
             "holds": dict(summary.by_kind),
             "report": str(where) if summary.refused else None,
         }  # fmt: skip
@@ -174,8 +185,8 @@ def _say(summary: Summary, file: Path, where: Path, *, dry_run: bool, as_json: b
             out.print(f"{summary.unchanged:,} of them were there already, as they are")
         if summary.deleted:
             out.print(f"{summary.deleted:,} deleted, as the list asks")
-        if summary.kept_off:
-            out.print(f"{summary.kept_off:,} of them stay switched off, as reviewers left them (--reactivate: on)")
+        if summary.kept:
+            out.print(f"{summary.kept:,} of them stay as reviewers here have left them (--overrule: as the list says)")
         for what, number in summary.passed.most_common():
             out.print(
                 f"{number:,} passed over: {what}" + ("" if what == "expired" else " is not matched here"), markup=False

@@ -11,6 +11,7 @@ from typing import Any
 from agents.review.exchange.lines import Bad
 from agents.review.exchange.row import Given, Outcome, Passed
 from agents.review.exchange.signals import ELSEWHERE, NAMES, Malformed, fields_of
+from agents.review.exchange.threatexchange import BY_LIST
 
 SOURCE = "hma"
 
@@ -34,15 +35,17 @@ def record(number: int, value: Mapping[str, Any], given: Given) -> Outcome:
         fields |= found | {"frames": [*fields.get("frames", ()), *found.get("frames", ())]}
     if not fields:
         return Passed(number, ", ".join(sorted(signals)))
+    note = str(value.get("note") or "")
     bank = value.get("bank")
     name = str(bank.get("name") or "") if isinstance(bank, Mapping) else ""
     if value.get("disable_until_ts", 1) == 0:
         fields |= {"active": False}
+        note = f"{BY_LIST} disabled in the bank of HMA. {note}".strip()
     own = value.get("id")
     metadata = value.get("metadata")
     collabs = metadata.get("collab") if isinstance(metadata, Mapping) else None
     return given.row(
         number, ("hma", name, own) if own is not None else ("hma", *sorted(map(str, signals.items()))), SOURCE,
-        bank=name or None, note=str(value.get("note") or "") or None,
+        bank=name or None, note=note or None,
         tags=[str(collab) for collab in collabs] if isinstance(collabs, Mapping) else [], **fields,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -29,25 +29,39 @@ class Posts(Protocol):
         """Give a message away; the future ends with its acknowledgement."""
 
 
+class Ruled(NamedTuple):
+    """What people have said of an entry."""
+
+    active: bool
+    kind: Literal["banned", "known_good"]
+    note: str
+
+
 class Bank(Protocol):
     """What the bank holds when a list comes."""
 
     @property
-    def off(self) -> Mapping[str, str]:
-        """Entries that people have switched off → their note."""
+    def ruled(self) -> Mapping[str, Ruled]:
+        """Entries of which people have said what they are."""
 
     def same(self, found: HashEntry) -> bool:
         """Whether it has this entry as it is."""
+
+    def sent(self, key: str, row: HashEntry | None) -> None:
+        """That it has this row from now on."""
 
 
 class NoBank:
     """In place of a bank: nothing is known."""
 
-    off: Mapping[str, str] = {}
+    ruled: Mapping[str, Ruled] = {}
 
     def same(self, found: HashEntry) -> bool:
         """No."""
         return False
+
+    def sent(self, key: str, row: HashEntry | None) -> None:
+        """Forget it."""
 
 
 @dataclass(slots=True)
@@ -58,8 +72,8 @@ class Summary:
     #: Of those loaded: what the bank had as it is, so that nothing was sent.
     unchanged: int = 0
     deleted: int = 0
-    #: Entries of the list that people had switched off here, and that stay so.
-    kept_off: int = 0
+    #: Entries that stay as people here have left them, whatever the list says.
+    kept: int = 0
     refused: int = 0
     #: What was passed over → how many.
     passed: Counter[str] = field(default_factory=Counter)
@@ -83,7 +97,7 @@ async def load(
     """Send what a list says, in its order, `WINDOW` messages at a time; what is refused is reported, and nothing stops.
 
     `bank`: what it holds already. What it has as it is, is not sent again, and a list that comes again does not switch
-    on what people switched off. `tick` is told now and then how far it is.
+    on what people switched off, nor off what they switched on. `tick` is told now and then how far it is.
     """
     summary = Summary()
     waiting: deque[tuple[Outcome, asyncio.Future[Any]]] = deque()
@@ -104,7 +118,7 @@ async def load(
                 continue
             _count(summary, outcome)
 
-    for number, outcome in enumerate(_off(outcomes, bank.off, summary), 1):
+    for number, outcome in enumerate(_ruled(outcomes, bank.ruled, summary), 1):
         if isinstance(outcome, Bad):
             refuse(outcome)
         elif isinstance(outcome, Passed):
@@ -115,6 +129,7 @@ async def load(
         else:
             key = outcome.entry_id if isinstance(outcome, Gone) else outcome.entry.entry_id
             value = None if isinstance(outcome, Gone) else encode(outcome.entry)
+            bank.sent(key, None if isinstance(outcome, Gone) else outcome.entry)
             try:
                 waiting.append((outcome, await posts.post(key.encode(), value)))
             except PERMANENT as error:
@@ -127,11 +142,12 @@ async def load(
     return summary
 
 
-def _off(outcomes: Iterable[Outcome], off: Mapping[str, str], summary: Summary) -> Iterator[Outcome]:
+def _ruled(outcomes: Iterable[Outcome], ruled: Mapping[str, Ruled], summary: Summary) -> Iterator[Outcome]:
     for outcome in outcomes:
-        if isinstance(outcome, Row) and outcome.entry.active and (note := off.get(outcome.entry.entry_id)) is not None:
-            summary.kept_off += 1
-            yield outcome._replace(entry=msgspec.structs.replace(outcome.entry, active=False, note=note))
+        said = ruled.get(outcome.entry.entry_id) if isinstance(outcome, Row) else None
+        if isinstance(outcome, Row) and said:
+            summary.kept += (outcome.entry.active, outcome.entry.kind) != said[:2]
+            yield outcome._replace(entry=msgspec.structs.replace(outcome.entry, **said._asdict()))
         else:
             yield outcome
 

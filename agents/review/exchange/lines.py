@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 #: Bytes of a line at most. A record as large makes no message that a broker takes (1 MiB as Kafka ships).
@@ -29,12 +30,12 @@ class Lines:
         self._refused: list[Bad] = []
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
-        while line := self.file.readline(MOST_LINE + 1):
+        while line := self._next():
             self._number += 1
             if len(line) > MOST_LINE:
                 self._refuse(f"is longer than {MOST_LINE // 2**20} MiB")
                 while line and not line.endswith(b"\n"):
-                    line = self.file.readline(MOST_LINE + 1)
+                    line = self._next()
                 continue
             if self._number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")  # spreadsheets begin their CSV with it
@@ -44,6 +45,20 @@ class Lines:
                 yield self._number, line.decode().rstrip("\r\n")
             except UnicodeDecodeError as error:
                 self._refuse(f"is not UTF-8: byte {error.start + 1} is {line[error.start]:#04x}")
+
+    def _next(self) -> bytes:
+        return self._of_file(self.file.readline, MOST_LINE + 1)
+
+    def chunk(self, size: int) -> bytes:
+        """The next bytes of the file, for formats that are not made of lines; none at its end."""
+        return self._of_file(self.file.read, size)
+
+    def _of_file(self, read: Callable[[int], bytes], size: int) -> bytes:
+        try:
+            return read(size)
+        except (OSError, EOFError, zlib.error) as error:  # a packed file that breaks off
+            self._refused.append(Bad(self._number + 1, "", f"the file cannot be read any further: {error}"))
+            return b""
 
     def _refuse(self, reason: str) -> None:
         self._refused.append(Bad(self._number, "", reason))

@@ -75,7 +75,7 @@ def read(lines: Lines, given: Given) -> Iterator[Outcome]:
     records = _Records()
     more = True
     while more:
-        chunk = lines.file.read(CHUNK)
+        chunk = lines.chunk(CHUNK)
         more = bool(chunk)
         try:
             records.parser.Parse(chunk, not more)

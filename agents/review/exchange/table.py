@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.review.exchange.importing import Posts
+from agents.review.exchange.importing import Posts, Ruled
+from agents.review.exchange.threatexchange import BY_LIST
 from schemas.bank import HashEntry
 from schemas.message import Refused, decode, encode
 from schemas.topics import HASHBANK
@@ -101,12 +102,16 @@ def _entry(value: bytes) -> HashEntry | None:
         return None
 
 
-async def entry(settings: Settings, entry_id: str) -> HashEntry | None:
-    """The row in force under that key; None if there is none."""
-    found = None
+async def entries(settings: Settings, ids: Collection[str]) -> dict[str, HashEntry]:
+    """The rows in force under those keys, of those that there are."""
+    found: dict[str, HashEntry] = {}
     async for record in _messages(settings):
-        if record.key == entry_id:
-            found = _entry(record.value) if record.value is not None else None
+        if record.key in ids:
+            row = _entry(record.value) if record.value is not None else None
+            if row is not None:
+                found[record.key] = row
+            elif record.value is None:
+                found.pop(record.key, None)
     return found
 
 
@@ -114,8 +119,8 @@ class Known:
     """What the bank holds when a list comes: enough to tell what it changes, in 16 bytes an entry."""
 
     def __init__(self) -> None:
-        #: Entries that are switched off → their note: few, however large the bank.
-        self.off: dict[str, str] = {}
+        #: Entries of which people here have said what they are: few, however large the bank.
+        self.ruled: dict[str, Ruled] = {}
         self._keys, self._contents = array("Q"), array("Q")
         self._sorted: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
 
@@ -124,21 +129,42 @@ class Known:
         self._keys.append(_number(key.encode()))
         self._contents.append(_content(found) if found is not None else 0)
         self._sorted = None
-        if found is not None and not found.active:
-            self.off[key] = found.note
+        if found is not None and _is_ruled(found):
+            self.ruled[key] = Ruled(found.active, found.kind, found.note)
         else:
-            self.off.pop(key, None)
+            self.ruled.pop(key, None)
 
     def same(self, found: HashEntry) -> bool:
         """Whether the bank has this entry as it is, whenever it was added."""
+        place = self._place(found.entry_id)
+        return place is not None and int(self._table()[1][place]) == _content(found)
+
+    def sent(self, key: str, row: HashEntry | None) -> None:
+        """That the bank has this row from now on. Of a row that is new to it nothing is kept: if its list names it
+        again, it is sent again."""
+        if (place := self._place(key)) is not None:
+            self._table()[1][place] = _content(row) if row is not None else 0
+
+    def _place(self, key: str) -> int | None:
+        keys, _ = self._table()
+        number = _number(key.encode())
+        place = int(np.searchsorted(keys, np.uint64(number)))
+        return place if place < len(keys) and int(keys[place]) == number else None
+
+    def _table(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+        """Keys in order, and what the last message of each holds."""
         if self._sorted is None:
-            # The last message of each key: `unique` gives the first, so it is asked backwards.
+            # `unique` gives the first of each, so it is asked backwards.
             keys, last = np.unique(np.array(self._keys, np.uint64)[::-1], return_index=True)
             self._sorted = keys, np.array(self._contents, np.uint64)[::-1][last]
-        keys, contents = self._sorted
-        number = _number(found.entry_id.encode())
-        place = int(np.searchsorted(keys, np.uint64(number)))
-        return place < len(keys) and int(keys[place]) == number and int(contents[place]) == _content(found)
+        return self._sorted
+
+
+def _is_ruled(found: HashEntry) -> bool:
+    """Whether a person switched it, here or in other software: what a list switched off itself it may switch on."""
+    if found.note.startswith((_ON, _OFF)):
+        return True
+    return not found.active and not found.note.startswith(BY_LIST)
 
 
 def _number(data: bytes) -> int:
@@ -173,11 +199,24 @@ class Sending:
         return await self._client.post(HASHBANK, key, value)
 
 
-def switched(found: HashEntry, *, on: bool, reviewer: str, reason: str, now: datetime) -> HashEntry:
-    """The entry switched on or off by a person, with a note that says who did it, when and why."""
-    word = "confirmed" if on else "deconfirmed"
-    note = f"{word} by {reviewer} at {now:%Y-%m-%dT%H:%M:%SZ}: {reason}"
-    return msgspec.structs.replace(found, active=on, note=note)
+#: How the notes begin that `switched` leaves on what it switches on and off.
+_ON, _OFF = "confirmed by ", "deconfirmed by "
+
+
+def switched(
+    found: HashEntry, *, on: bool, reviewer: str, reason: str, now: datetime, known_good: bool = False
+) -> HashEntry:
+    """The entry switched on or off by a person, with a note that says who did it, when and why.
+
+    `known_good`: what is switched off goes to the negative bank, where it has to be on; switched on, it comes back.
+    """
+    note = f"{_ON if on else _OFF}{reviewer} at {now:%Y-%m-%dT%H:%M:%SZ}: {reason}"
+    kind = found.kind
+    if not on and known_good:
+        kind = "known_good"
+    elif on and found.note.startswith(_OFF):
+        kind = "banned"
+    return msgspec.structs.replace(found, active=on or known_good, kind=kind, note=note)
 
 
 async def remove(settings: Settings, wanted: Filter | Collection[str], told: Callable[[int], None]) -> list[str]:

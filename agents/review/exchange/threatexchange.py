@@ -18,13 +18,15 @@ from agents.review.exchange.row import Given, Outcome, Passed
 from agents.review.exchange.signals import ELSEWHERE, NAMES, Malformed, fields_of
 
 SOURCE = "threatexchange"
+#: How the note of an entry begins that its own list switched off.
+BY_LIST = "switched off:"
 #: What the members of an exchange think of a signal → fields of ours. One that nobody has confirmed asks a person, and
 #: one that members call a false match is kept, switched off.
 OPINIONS: Mapping[str, Mapping[str, Any]] = {
     "POSITIVE_CLASS": {"severity": "high"},
     "INVESTIGATION_SEED": {"severity": "medium"},
     "DISPUTED": {"severity": "low"},
-    "NEGATIVE_CLASS": {"active": False, "note": "switched off: the list calls it a false match (NEGATIVE_CLASS)"},
+    "NEGATIVE_CLASS": {"active": False, "note": f"{BY_LIST} the list calls it a false match (NEGATIVE_CLASS)"},
 }
 #: Status of a ThreatExchange descriptor → its opinion.
 STATUS: Mapping[str, str] = {
