@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.decision import Action, Decision, LabelTerms, Level, Reason, Stop, StopKind, Until, decision_id
+from schemas.decision import Action, Decision, LabelTerms, Level, Reason, Stop, StopKind, Until, decision_id, stable_id
 from schemas.event import Event
 from schemas.policy import Policy
 from schemas.reasons import CATALOGUE
@@ -55,6 +55,16 @@ def label(reason: Reason, level: Level, text: str) -> Finding:
     return Finding(reason, "label", label=LabelTerms(level=level, text=text))
 
 
+def takedown_id(decision_id: str) -> str:
+    """The id of the order by which a decision stops its item."""
+    return stable_id("takedown", decision_id)
+
+
+def label_id(decision_id: str) -> str:
+    """The id of the order by which a decision labels its item."""
+    return stable_id("label", decision_id)
+
+
 def decide(
     agent: str,
     event: Event,
@@ -74,6 +84,7 @@ def decide(
         publisher_id=event.publisher_id,
         stream_id=event.stream_id,
         seq=event.seq,
+        reach=event.reach,
         agent=agent,
         action=ranked[0].action if ranked else "allow",
         reasons=tuple(found.reason for found in ranked),

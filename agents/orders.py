@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.decision import Decision, stable_id
-from schemas.orders import ExplicitLabel, Label, Review, Takedown
+from agents.asking import review_of
+from agents.decide import label_id, takedown_id
+from schemas.decision import Decision
+from schemas.orders import ExplicitLabel, Label, Takedown
 from schemas.policy import Policy
 from schemas.topics import DECISIONS, LABELS, REVIEWS, TAKEDOWNS
 from streams.agent import Outgoing
@@ -23,8 +25,8 @@ def outgoing(decision: Decision, policy: Policy) -> Iterator[Outgoing]:
     waited_for = decision.agent in policy.verdict.agents
     if decision.action == "takedown" and decision.stop and not (decision.stream_id and waited_for):
         yield Outgoing(TAKEDOWNS, decision.content_id, takedown(decision))
-    if decision.action == "review" or (decision.stop and decision.stop.until == "reviewed" and waited_for):
-        yield Outgoing(REVIEWS, decision.content_id, _review(decision))
+    if review := review_of(decision, policy):
+        yield Outgoing(REVIEWS, decision.content_id, review)
     if decision.label and decision.action in ("label", "takedown"):
         yield Outgoing(LABELS, decision.content_id, _label(decision, policy))
 
@@ -33,7 +35,7 @@ def takedown(decision: Decision) -> Takedown:
     """The order that carries out a decision's stop on its item."""
     assert decision.stop is not None
     return Takedown(
-        order_id=stable_id("takedown", decision.decision_id),
+        order_id=takedown_id(decision.decision_id),
         decision_id=decision.decision_id,
         publisher_id=decision.publisher_id,
         content_id=decision.content_id,
@@ -44,23 +46,10 @@ def takedown(decision: Decision) -> Takedown:
     )
 
 
-def _review(decision: Decision) -> Review:
-    return Review(
-        review_id=stable_id("review", decision.decision_id),
-        decision_id=decision.decision_id,
-        publisher_id=decision.publisher_id,
-        content_id=decision.content_id,
-        stream_id=decision.stream_id,
-        agent=decision.agent,
-        reasons=decision.reasons,
-        requested_at=decision.decided_at,
-    )
-
-
 def _label(decision: Decision, policy: Policy) -> Label:
     assert decision.label is not None
     return Label(
-        order_id=stable_id("label", decision.decision_id),
+        order_id=label_id(decision.decision_id),
         decision_id=decision.decision_id,
         publisher_id=decision.publisher_id,
         content_id=decision.content_id,

@@ -21,16 +21,19 @@ from confluent_kafka.admin import (
 )
 
 from schemas.topics import (
+    CLAIMS,
     COMPLAINT_RESULTS,
     COMPLAINTS,
     DEADLETTERS,
     FEATURES,
     HASHBANK,
     LABELS,
+    LISTS,
     POLICIES,
     PROVIDERS,
     PUBLISHERS,
     REFUTATIONS,
+    RELEASES,
     REPLAYS,
     RULINGS,
     RUMORS,
@@ -96,7 +99,7 @@ class Role:
 
 
 #: What the platform carries out.
-_ANSWERS = (VERDICTS, TAKEDOWNS, LABELS, REFUTATIONS, SANCTIONS)
+_ANSWERS = (VERDICTS, TAKEDOWNS, RELEASES, LABELS, REFUTATIONS, SANCTIONS)
 _PEOPLE = (
     Role("ingest", "sends events, carries out what comes back", _ANSWERS, (UPLOADS, SEGMENTS), own_groups=True),
     Role(
@@ -106,14 +109,20 @@ _PEOPLE = (
         (PUBLISHERS, PROVIDERS, FEATURES),
     ),
     Role("registrar", "registers publishers (veristream registrar serve)", (PUBLISHERS,), (PUBLISHERS,)),
-    Role("policy", "the policy team", (POLICIES, HASHBANK, RUMORS), (POLICIES, HASHBANK, RUMORS)),
+    Role("policy", "the policy team", (POLICIES, LISTS, HASHBANK, RUMORS), (POLICIES, LISTS, HASHBANK, RUMORS)),
     Role(
         "complaints-entry",
         "takes complaints (veristream complaints serve)",
         (POLICIES, COMPLAINT_RESULTS),
         (COMPLAINTS,),
     ),
-    Role("desk", "reviewers, complaints desk: read all, rule", tuple(TOPICS.values()), (RULINGS,), own_groups=True),
+    Role(
+        "desk",
+        "reviewers, complaints desk: read all, take reviews, rule",
+        tuple(TOPICS.values()),
+        (RULINGS, CLAIMS),
+        own_groups=True,
+    ),
     Role("reader", "inspectors: read all", tuple(TOPICS.values()), own_groups=True, everywhere=("DESCRIBE_CONFIGS",)),
     Role(
         "provision",

@@ -24,7 +24,8 @@ KAFKA = {"aiokafka", "confluent_kafka", "faust", "kafka", "mode"}
 PURE = (
     "judge.py", "licences.py", "forms.py", "match.py", "bank.py", "terms.py", "join.py", "decide.py", "text.py",
     "aigc.py", "c2pa.py", "ladder.py", "ledger.py", "weigh.py", "case.py", "desk.py", "restore.py",
-    "sentences.py", "sketch.py", "bursts.py", "named.py", "pictures.py", "filing.py",
+    "asking.py", "stopped.py", "settle.py", "work.py", "board.py", "effects.py",
+    "sentences.py", "sketch.py", "bursts.py", "named.py", "pictures.py", "listed.py", "filing.py",
 )  # fmt: skip
 AGENTS = sorted(path.parent.name for path in (ROOT / "agents").glob("*/agent.py"))
 ENTRY_POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]

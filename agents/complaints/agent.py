@@ -14,7 +14,6 @@ from agents.complaints.restore import ORDERS_DAYS, needed, restored
 from agents.judging import JudgingAgent
 from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
 from schemas.decision import Decision
-from schemas.orders import Review
 from schemas.topics import COMPLAINT_RESULTS, COMPLAINTS, DECISIONS, REVIEWS, RULINGS, TAKEDOWNS, Topic
 from streams.agent import Assigned, Context, Incoming, Outgoing
 
@@ -67,6 +66,7 @@ class Complaints(JudgingAgent):
         now = self.context.clock()
         if isinstance(message.value, Decision):
             self._desk.note(message.value)
+            yield from self._out(self._desk.settled(message.value, now))
         elif isinstance(message.value, Complaint):
             yield from self._out(self._desk.take(message.value, self.context.policy, now))
         else:
@@ -81,12 +81,10 @@ class Complaints(JudgingAgent):
         self._desk.forget(now)
         return ()
 
-    def _out(self, messages: Iterable[Decision | Review | ComplaintResult]) -> Iterator[Outgoing]:
+    def _out(self, messages: Iterable[Decision | ComplaintResult]) -> Iterator[Outgoing]:
         for message in messages:
             if isinstance(message, Decision):
                 yield from self.decided(message, self.context.policy)
-            elif isinstance(message, Review):
-                yield Outgoing(REVIEWS, message.content_id, message)
             else:
                 self._count(message)
                 yield Outgoing(COMPLAINT_RESULTS, message.complaint_id, message)

@@ -2,7 +2,8 @@
 
 What a person rules on a complaint: `upheld`, the complaint is right; `reversed` or `lifted`, it is not. An appeal is
 against something: where its ruling names that decision or sanction, the outcome speaks of it instead, so that
-`upheld` rejects the appeal; `lifted` ends a sanction, which is what its appeal asked for.
+`upheld` rejects the appeal; `lifted` ends a sanction, which is what its appeal asked for. What people rule on the item
+that they were asked about because of complaints settles these too, once it takes effect: see `Desk.settled`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
+from schemas.decision import Outcome
 from schemas.sanction import Ruling
 
 APPEAL, UNKNOWN, WEIGHT = "COMPLAINT-APPEAL", "COMPLAINT-UNKNOWN-CONTENT", "COMPLAINT-WEIGHT"
@@ -36,6 +38,7 @@ class Content(NamedTuple):
     created_at: datetime
     stream_id: str | None = None
     seq: int | None = None
+    reach: int | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +56,8 @@ class Matter:
 
     filed: list[Filed]
     state: State = "received"
+    settled_by: str = ""  #: the ruling, or the decision of people
+    review_id: str = ""  #: by which people were asked about it
 
     @property
     def open(self) -> bool:
@@ -66,7 +71,7 @@ class Case:
     ground, and the item is held once."""
 
     matters: list[Matter] = field(default_factory=list)
-    asked: set[str] = field(default_factory=set)
+    asked: dict[str, str] = field(default_factory=dict)  #: ground → the review
     held: str = ""  #: the decision that holds the item
     round: str = ""  #: the ruling that ended the round before
 
@@ -78,6 +83,15 @@ class Case:
     def open(self) -> Iterator[Filed]:
         """Complaints that nobody has ruled on, oldest first."""
         return (filed for matter in self.matters if matter.open for filed in matter.filed)
+
+
+def of_item(ruled: Outcome, kind: ComplaintKind) -> State | None:
+    """What a ruling on the item makes of a complaint of this kind: who complains was right if the item does not stay as
+    it was, who appeals if it does. None while others are asked on."""
+    if ruled == "escalate":
+        return None
+    stays = ruled == "keep" if kind != "appeal" else ruled == "remove"
+    return "rejected" if stays else "upheld"
 
 
 def outcome(ruling: Ruling, kind: ComplaintKind) -> State:

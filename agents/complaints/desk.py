@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from agents.asking import review_id
 from agents.complaints.case import (
     APPEAL,
     UNKNOWN,
@@ -22,6 +23,7 @@ from agents.complaints.case import (
     Key,
     Matter,
     State,
+    of_item,
     outcome,
     result,
 )
@@ -30,7 +32,6 @@ from agents.decide import ground
 from schemas.complaint import Complaint, ComplaintKind, ComplaintResult
 from schemas.decision import Decision, PolicyRef, Reason, Stop, stable_id
 from schemas.message import Refused
-from schemas.orders import Review
 from schemas.policy import Policy
 from schemas.sanction import Ruling
 
@@ -61,14 +62,12 @@ class Desk:
             return
         key = (decision.publisher_id, decision.content_id)
         created_at = decision.decided_at - timedelta(seconds=decision.latency_s)
-        self.contents[key] = Content(decision.event_id, created_at, decision.stream_id, decision.seq)
+        self.contents[key] = Content(decision.event_id, created_at, decision.stream_id, decision.seq, decision.reach)
         self.contents.move_to_end(key)
         if len(self.contents) > MOST_CONTENTS:
             self.contents.popitem(last=False)
 
-    def take(
-        self, complaint: Complaint, policy: Policy, now: datetime
-    ) -> Iterator[Decision | Review | ComplaintResult]:
+    def take(self, complaint: Complaint, policy: Policy, now: datetime) -> Iterator[Decision | ComplaintResult]:
         """What follows from one complaint. One that was taken before causes only what is still missing."""
         if complaint.complaint_id not in self.matters:
             hours = policy.complaints.deadline_hours[complaint.kind]
@@ -79,21 +78,39 @@ class Desk:
         yield from self._act(key, case, policy, now)
         for matter in case.matters:
             kind = matter.filed[0].complaint.kind
-            if matter.state == "received" and case.code(kind):
-                matter.state = "under_review"
+            if matter.state == "received" and (code := case.code(kind)):
+                matter.state, matter.review_id = "under_review", case.asked[code]
             yield from _tell(matter, case.code(kind), now)
 
     def rule(self, ruling: Ruling, now: datetime) -> Iterator[ComplaintResult]:
-        """What follows from a ruling: nothing, if it is not on a complaint."""
-        if ruling.complaint_id is None:
+        """What follows from a ruling: nothing, if it is not on a complaint, or on the item of one: then what follows
+        comes of the decision of people, for which a second reviewer may be needed."""
+        if ruling.complaint_id is None or ruling.outcome not in ("upheld", "reversed", "lifted"):
             return
         matter = self.matters.get(ruling.complaint_id)
         if matter is None or matter.filed[0].complaint.publisher_id != ruling.publisher_id:
             raise Refused("complaint_id", f"{ruling.complaint_id!r} is no complaint about this publisher")
         complaint = matter.filed[0].complaint
         code = self.cases[complaint.publisher_id, complaint.content_id].code(complaint.kind)
-        self.settle(matter, outcome(ruling, complaint.kind), ruling.ruling_id)
+        case = self.cases[complaint.publisher_id, complaint.content_id]
+        self.settle(matter, outcome(ruling, complaint.kind), ruling.ruling_id, case.asked.get(code, ""))
         yield from _tell(matter, code, now)
+
+    def settled(self, decision: Decision, now: datetime) -> Iterator[ComplaintResult]:
+        """What follows from a decision of people: the complaints for which they were asked are settled, and, if it
+        takes the place of one that settled them, settled otherwise."""
+        case = self.cases.get((decision.publisher_id, decision.content_id))
+        if case is None or decision.ruling is None:
+            return
+        ruled = {each.review_id: each.outcome for each in decision.ruling.answers}
+        for matter in list(case.matters):
+            kind = matter.filed[0].complaint.kind
+            code = case.code(kind)
+            review = case.asked.get(code, "") if matter.open else matter.review_id
+            found = of_item(ruled[review], kind) if review in ruled else None
+            if found and (matter.open or matter.settled_by == decision.ruling.former):
+                self.settle(matter, found, decision.decision_id, review)
+                yield from _tell(matter, code, now)
 
     def file(self, complaint: Complaint, due_at: datetime) -> Filed:
         """Put a complaint to its item's: a repeat to what it repeats."""
@@ -111,10 +128,11 @@ class Desk:
         self.matters[kept.complaint_id] = matter
         return filed
 
-    def settle(self, matter: Matter, state: State, ruling_id: str) -> None:
+    def settle(self, matter: Matter, state: State, ruling_id: str, review_id: str = "") -> None:
         """Rule on a matter, for the first time or otherwise than before; it counts once in its complainant's record."""
         if matter.state == state:
             return
+        matter.settled_by, matter.review_id = ruling_id, review_id
         complaint = matter.filed[0].complaint
         upheld, total = self.records.get(complaint.complainant, Record())
         change = int(state == "upheld") - int(matter.state == "upheld")
@@ -124,7 +142,7 @@ class Desk:
         # What is held and found to be wrong stays so: a further review would publish it again.
         stays = case.held and any(each.state == "upheld" for each in case.matters)
         if not stays and not any(each.open for each in case.matters):
-            case.asked, case.held, case.round = set(), "", ruling_id
+            case.asked, case.held, case.round = {}, "", ruling_id
 
     def counts(self, now: datetime) -> tuple[Counter[ComplaintKind], Counter[ComplaintKind]]:
         """How many complaints of each kind are open, and how many of these overdue: from the moment they are due."""
@@ -144,12 +162,12 @@ class Desk:
                 for each in filed:
                     del self.matters[each.complaint.complaint_id]
 
-    def _act(self, key: Key, case: Case, policy: Policy, now: datetime) -> Iterator[Decision | Review]:
+    def _act(self, key: Key, case: Case, policy: Policy, now: datetime) -> Iterator[Decision]:
         content, terms = self.contents.get(key), policy.complaints
         waiting = [filed.complaint for filed in case.open()][-MOST_WEIGHED:]
         if APPEAL not in case.asked and any(complaint.kind == "appeal" for complaint in waiting):
             yield _ask(key, case, content, ground(APPEAL), policy, now)
-        person, final = {WEIGHT, UNKNOWN} & case.asked, case.held or content is None
+        person, final = {WEIGHT, UNKNOWN} & case.asked.keys(), case.held or content is None
         if (person and final) or all(complaint.kind == "appeal" for complaint in waiting):
             return
         weighed = weigh(waiting, self.records, terms.severity)
@@ -175,23 +193,11 @@ def _by_weight(weighed: Weighed, limit: float) -> Reason:
     return ground(WEIGHT, score=weighed.score, threshold=score(limit), evidence=(weighed.evidence,))
 
 
-def _ask(
-    key: Key, case: Case, content: Content | None, reason: Reason, policy: Policy, now: datetime
-) -> Decision | Review:
-    """Ask a person. Of a held item only by an order: a decision would take the place of the one that holds it."""
-    case.asked.add(reason.code)
-    if not case.held:
-        return _decision(key, case, content, reason, policy, now)
-    return Review(
-        review_id=stable_id("review", case.held, reason.code, case.round),
-        decision_id=case.held,
-        publisher_id=key[0],
-        content_id=key[1],
-        stream_id=content.stream_id if content else None,
-        agent=AGENT,
-        reasons=(reason,),
-        requested_at=now,
-    )
+def _ask(key: Key, case: Case, content: Content | None, reason: Reason, policy: Policy, now: datetime) -> Decision:
+    """Ask a person. What is held stays so: see the verdict agent's join."""
+    decision = _decision(key, case, content, reason, policy, now)
+    case.asked[reason.code] = review_id(decision.decision_id)
+    return decision
 
 
 def _decision(
@@ -213,6 +219,7 @@ def _decision(
         publisher_id=key[0],
         stream_id=content.stream_id,
         seq=content.seq,
+        reach=content.reach,
         agent=AGENT,
         action=action,
         reasons=(reason,),
@@ -227,9 +234,10 @@ def _tell(matter: Matter, code: str, now: datetime) -> Iterator[ComplaintResult]
     """The results of a matter's complaints whose complainant was last told otherwise."""
     for filed in matter.filed:
         if filed.told != matter.state:
-            yield _result(filed, matter.state, code, now)
+            yield _result(filed, matter.state, code, now, matter)
 
 
-def _result(filed: Filed, state: State, code: str, now: datetime) -> ComplaintResult:
+def _result(filed: Filed, state: State, code: str, now: datetime, matter: Matter | None = None) -> ComplaintResult:
     filed.told = state
-    return result(filed.complaint, state, filed.due_at, now, code)
+    found = result(filed.complaint, state, filed.due_at, now, code)
+    return replace(found, settled_by=matter.settled_by or None, review_id=matter.review_id or None) if matter else found

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from agents.asking import review_id
 from agents.complaints.case import APPEAL, UNKNOWN, WEIGHT, outcome
 from agents.complaints.desk import AGENT, Desk, decision_id
 from schemas.complaint import Complaint, ComplaintResult
@@ -46,7 +47,7 @@ def restored(messages: Sequence[Message], now: datetime, desk: Desk | None = Non
             if message.complaint_id not in desk.matters:
                 desk.file(message, result.due_at).told = result.state
         elif result.state in ("upheld", "rejected") and (matter := desk.matters.get(result.complaint_id)):
-            desk.settle(matter, outcome(message, result.kind), message.ruling_id)
+            desk.settle(matter, outcome(message, result.kind), message.ruling_id, result.review_id or "")
     _compare(desk, results, now - timedelta(days=ORDERS_DAYS))
     for decision in (message for message in messages if isinstance(message, Decision)):
         desk.note(decision)
@@ -55,7 +56,13 @@ def restored(messages: Sequence[Message], now: datetime, desk: Desk | None = Non
 
 
 def _history(messages: Sequence[Message]) -> Iterator[Complaint | Ruling]:
-    return (message for message in messages if isinstance(message, Complaint | Ruling))
+    return (
+        message
+        for message in messages
+        if isinstance(message, Complaint)
+        # What is ruled on an item settles complaints by the decision of people, of which the results tell.
+        or (isinstance(message, Ruling) and message.outcome in ("upheld", "reversed", "lifted"))
+    )
 
 
 def _moment(message: Complaint | Ruling) -> datetime:
@@ -69,13 +76,14 @@ def _compare(desk: Desk, results: dict[str, ComplaintResult], long_ago: datetime
             for filed in matter.filed:
                 if not matter.open or filed.told == "received":
                     continue
+                result = results[filed.complaint.complaint_id]
                 if filed.told == "under_review":
                     matter.state = filed.told
-                    result = results[filed.complaint.complaint_id]
+                    matter.review_id = result.review_id or ""
                     if result.at < long_ago:
-                        case.asked.add(result.code)
+                        case.asked[result.code] = matter.review_id
                 else:
-                    desk.settle(matter, filed.told, "")
+                    desk.settle(matter, filed.told, result.settled_by or "", result.review_id or "")
 
 
 def _mark(desk: Desk, messages: Sequence[Message]) -> None:
@@ -94,9 +102,4 @@ def _mark(desk: Desk, messages: Sequence[Message]) -> None:
             if message.stop:
                 case.held = message.decision_id
             else:
-                case.asked.add(code)
-    for message in messages:
-        if isinstance(message, Review) and message.agent == AGENT:
-            case = desk.cases.get((message.publisher_id, message.content_id))
-            if case and message.decision_id == case.held:
-                case.asked.update(reason.code for reason in message.reasons)
+                case.asked[code] = review_id(message.decision_id)

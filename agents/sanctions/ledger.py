@@ -54,8 +54,8 @@ def ruled(standing: Standing, ruling: Ruling, policy: Policy) -> Standing:
     Raises:
         Refused: the ruling names nothing that it could be about, or a sanction that does not stand.
     """
-    if ruling.outcome == "upheld" or (ruling.decision_id is None and ruling.sanction_id is None):
-        return standing  # nothing changes, or it is on a complaint alone
+    if ruling.outcome not in ("reversed", "lifted") or (ruling.decision_id is None and ruling.sanction_id is None):
+        return standing  # nothing changes, it is on a complaint alone, or it takes effect by the decision of people
     if ruling.outcome == "reversed":
         return _reversed(standing, ruling, policy)
     if ruling.sanction_id is None:
@@ -75,7 +75,7 @@ def ruled(standing: Standing, ruling: Ruling, policy: Policy) -> Standing:
 def taken(standing: Standing, message: Decision | Ruling, policy: Policy) -> Standing:
     """The standing with one more message; the same object if it changes nothing. Raises Refused as `ruled` does."""
     if isinstance(message, Decision):
-        return decided(standing, message, policy)
+        return decided(_given_back(standing, message, policy), message, policy)
     return ruled(standing, message, policy)
 
 
@@ -83,7 +83,7 @@ def fold(publisher_id: str, decisions: Iterable[Decision], rulings: Iterable[Rul
     """A publisher's standing from all that was decided and ruled, as if its row had been lost."""
     standing = Standing(publisher_id=publisher_id)
     for decision in sorted(decisions, key=lambda decision: (decision.decided_at, decision.decision_id)):
-        standing = decided(standing, decision, policy)
+        standing = taken(standing, decision, policy)
     # Lifts last: only then is it known which sanctions stand.
     for ruling in sorted(rulings, key=lambda ruling: (ruling.outcome == "lifted", ruling.ruled_at, ruling.ruling_id)):
         try:
@@ -156,12 +156,35 @@ class Ledger:
 def _again(standing: Standing, message: Decision | Ruling, policy: Policy) -> Iterator[Sanction]:
     if isinstance(message, Decision):
         yield from (s for s in standing.sanctions if began(s)[1] == message.decision_id)
+        for wrong in message.ruling.overruled if message.ruling else ():
+            yield from _lifted_by(wrong.decision_id, standing, message, policy)
     elif message.outcome == "lifted":
         yield from (s for s in standing.sanctions if s.lifted_by == message.ruling_id)
     elif message.outcome == "reversed" and message.decision_id:
-        rest = tuple(decision for decision in standing.reversed if decision != message.decision_id)
-        since = _affected(standing.entries, message.decision_id)
-        yield from changes(_settled(standing, policy, since, overruled=rest), standing, message)
+        yield from _lifted_by(message.decision_id, standing, message, policy)
+
+
+def _lifted_by(decision_id: str, standing: Standing, message: Decision | Ruling, policy: Policy) -> Iterator[Sanction]:
+    """The sanctions that no longer follow because this decision is reversed."""
+    rest = tuple(decision for decision in standing.reversed if decision != decision_id)
+    since = _affected(standing.entries, decision_id)
+    yield from changes(_settled(standing, policy, since, overruled=rest), standing, message)
+
+
+def _given_back(standing: Standing, decision: Decision, policy: Policy) -> Standing:
+    """The standing without the points of what people have found to be wrong."""
+    if decision.ruling is None:
+        return standing
+    for wrong in decision.ruling.overruled:
+        # Only takedowns cost points, and only what is in the ledger or may still come need be remembered.
+        if wrong.action == "takedown" and wrong.decision_id not in standing.reversed:
+            standing = _overruled(standing, wrong.decision_id, policy)
+    return standing
+
+
+def _overruled(standing: Standing, decision_id: str, policy: Policy) -> Standing:
+    overruled = tuple(sorted({*standing.reversed, decision_id}))
+    return _settled(standing, policy, _affected(standing.entries, decision_id), overruled=overruled)
 
 
 def _reversed(standing: Standing, ruling: Ruling, policy: Policy) -> Standing:
@@ -169,8 +192,7 @@ def _reversed(standing: Standing, ruling: Ruling, policy: Policy) -> Standing:
         raise Refused("decision_id", "it is missing: a decision is reversed, a sanction is lifted")
     if ruling.decision_id in standing.reversed:
         return standing
-    overruled = tuple(sorted({*standing.reversed, ruling.decision_id}))
-    return _settled(standing, policy, _affected(standing.entries, ruling.decision_id), overruled=overruled)
+    return _overruled(standing, ruling.decision_id, policy)
 
 
 def _settled(

@@ -9,8 +9,8 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from agents.verdict.join import KEEP_S, Join
-from schemas.orders import Takedown
-from schemas.topics import DECISIONS, TAKEDOWNS, VERDICTS
+from schemas.orders import Release, Takedown
+from schemas.topics import DECISIONS, RELEASES, TAKEDOWNS, VERDICTS
 from schemas.verdict import Verdict as VerdictMessage
 from streams.agent import Agent, Assigned, Context, Incoming, Outgoing
 
@@ -21,12 +21,12 @@ STREAMS_BACK_S = 86_400.0
 
 
 class Verdict(Agent):
-    """decisions → verdicts, and takedowns of whole streams."""
+    """decisions → verdicts, and takedowns and releases of whole streams."""
 
     name = "verdict"
     inputs = (DECISIONS,)
-    outputs = (VERDICTS, TAKEDOWNS)
-    reads_back = (VERDICTS, TAKEDOWNS)
+    outputs = (VERDICTS, TAKEDOWNS, RELEASES)
+    reads_back = (VERDICTS, TAKEDOWNS, RELEASES)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -57,7 +57,7 @@ class Verdict(Agent):
             if (place[1] in mine - gained if place[0] == DECISIONS.name else not gained)
         }
         self._join.keep(mine)
-        for since in ({DECISIONS: KEEP_S}, {VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S}):
+        for since in ({DECISIONS: KEEP_S}, {VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S, RELEASES: STREAMS_BACK_S}):
             async for found in self.context.read_back(since, {DECISIONS: mine}, dict(self._after)):
                 self._join.recall(found.value, found.partition, self.context.clock())
                 self._after[found.topic, found.partition] = found.offset + 1
@@ -73,14 +73,14 @@ class Verdict(Agent):
         """Answer what is past its deadline."""
         return self._out(self._join.due(self.context.policy, now))
 
-    def _out(self, messages: Iterable[VerdictMessage | Takedown]) -> Iterator[Outgoing]:
+    def _out(self, messages: Iterable[VerdictMessage | Takedown | Release]) -> Iterator[Outgoing]:
         for message in messages:
-            if isinstance(message, Takedown):
-                yield Outgoing(TAKEDOWNS, message.content_id, message)
+            if not isinstance(message, VerdictMessage):
+                yield Outgoing(RELEASES if isinstance(message, Release) else TAKEDOWNS, message.content_id, message)
                 continue
             metrics = self.context.metrics
             metrics.verdicts.labels(message.verdict).inc()
-            if message.replaces is None:
+            if message.replaces is None and message.ruling is None:
                 kind = "upload" if message.stream_id is None else "segment"
                 metrics.verdict_seconds.labels(kind).observe(message.latency_s)
             yield Outgoing(VERDICTS, message.content_id, message)

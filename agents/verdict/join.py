@@ -15,9 +15,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agents.verdict.judge import is_final, judge, removes
-from schemas.decision import Decision, Stop, stable_id
-from schemas.orders import Takedown
+from agents.verdict.judge import PEOPLE, in_force, is_final, judge, removes
+from agents.verdict.stopped import MOST_STREAMS, Streams
+from schemas.decision import Decision, Position
+from schemas.orders import Release, Takedown
 from schemas.policy import Policy
 from schemas.verdict import Verdict
 
@@ -32,8 +33,6 @@ KEEP_LATE_S = 86_400.0
 MOST_ITEMS = 100_000
 #: Failures kept to be told: a defect that strikes every item would otherwise fill memory.
 MOST_FAILED = 100
-#: Stopped streams remembered at most; few livestreams outlast a day, and a day has far fewer that are stopped.
-MOST_STREAMS = 100_000
 #: Policies and sets of models that are held once; there are a handful at a time.
 MOST_COMMON = 1_000
 
@@ -54,6 +53,8 @@ class Item:
     verdict: Verdict | None = None
     #: Whether all that is known of it was read back.
     recalled: bool = False
+    #: Whether people ruled on it when it was no longer remembered: all that is known of it came with their ruling.
+    forgotten: bool = False
 
     @property
     def any(self) -> Decision:
@@ -70,9 +71,7 @@ class Join:
         #: Those that lacked a decision when the others of their age were forgotten.
         self._late: OrderedDict[str, Item] = OrderedDict()
         self._open: dict[str, Item] = {}
-        #: stream → the segment from which on it is cut.
-        self._cut: OrderedDict[str, int] = OrderedDict()
-        self._held: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._streams = Streams()
         #: What was read back that stops streams, oldest first: the order may not have been given.
         self._owing: deque[Decision] = deque(maxlen=MOST_STREAMS)
         #: Items that were read back since `keep`, by partition, and how many of each partition there may be.
@@ -105,12 +104,8 @@ class Join:
             # A later verdict names the one before it, and comes after it; an older one that is read again says nothing.
             if item and not (item.verdict and item.verdict.replaces == message.verdict_id):
                 item.verdict = message
-        elif isinstance(message, Takedown) and message.stream_id:
-            if message.kind == "cut_stream":
-                self._cut[message.stream_id] = message.seq or 0
-            else:
-                self._held[message.stream_id, message.until] = None
-            self._forget_streams()
+        elif isinstance(message, Takedown | Release) and message.stream_id:
+            self._streams.recall(message)
 
     def _recall_decision(self, decision: Decision, partition: int, now: datetime) -> None:
         # The deadline goes on from where it began before the restart, as far as another's clock can say.
@@ -138,7 +133,9 @@ class Join:
                 del self._open[event_id]
         self._recalled = {}
 
-    def take(self, decision: Decision, policy: Policy, now: datetime, partition: int) -> Iterator[Verdict | Takedown]:
+    def take(
+        self, decision: Decision, policy: Policy, now: datetime, partition: int
+    ) -> Iterator[Verdict | Takedown | Release]:
         """What follows from one decision; nothing if it was taken before.
 
         Raises whatever judging raises. The decision then counts as not taken: it becomes a dead letter, and is taken
@@ -146,6 +143,9 @@ class Join:
         """
         yield from self._owed(policy)
         known = self._item(decision.event_id)
+        if decision.ruling:
+            yield from self._ruled(decision, policy, now, partition)
+            return
         if decision.agent not in policy.verdict.agents and known is None:
             return  # about an item long answered (a complaint): its order is all that is needed
         former = (known.decisions.copy(), known.replaced) if known else None
@@ -153,8 +153,8 @@ class Join:
         if item is None:
             return
         item.recalled = False
-        orders = list(self._stream_order(decision, policy))
-        final = self._is_cut(decision) or is_final(item.decisions, policy)
+        orders = self._stream_order(decision, item, policy)
+        final = self._is_cut(decision) or self._is_final(item, policy)
         try:
             answer = list(self._answer(decision.event_id, item, policy, now)) if final else []
         except Exception:
@@ -177,26 +177,34 @@ class Join:
             self._drop(decision.event_id)
         elif item := self._item(decision.event_id):
             item.decisions, item.replaced = former
-        for order in orders:
-            if order.kind == "cut_stream":
-                del self._cut[order.stream_id or ""]
-            else:
-                del self._held[order.stream_id or "", order.until]
+        self._streams.take_back(orders)
 
-    def due(self, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown]:
+    def due(self, policy: Policy, now: datetime) -> Iterator[Verdict | Takedown | Release]:
         """Answers for items that are complete and unanswered (after a restart), or past their deadline; and what
         streams are owed since a restart."""
         yield from self._owed(policy)
         for event_id, item in list(self._open.items()):
+            people = item.decisions.get(PEOPLE)
+            if people and item.recalled and (len(item.decisions) == 1 or not self._is_final(item, policy)):
+                # Read back without all of the decisions it is about: what it carries itself answers.
+                if _changes(people, policy):
+                    yield from self._answer_long_ago(event_id, item, policy, now)
+                else:
+                    self._drop(event_id)
+                continue
             if not item.decisions.keys() & set(policy.verdict.agents):
                 # Read back without the decisions it is about.
                 self._drop(event_id)
                 continue
             segment = item.any.stream_id is not None
             limit = policy.verdict.segment_deadline_s if segment else policy.verdict.upload_deadline_s
-            if is_final(item.decisions, policy) or now - item.opened_at >= timedelta(seconds=limit):
+            if self._is_final(item, policy) or now - item.opened_at >= timedelta(seconds=limit):
                 yield from self._answer_apart(event_id, item, policy, now)
         yield from self._forget(policy, now)
+
+    @staticmethod
+    def _is_final(item: Item, policy: Policy) -> bool:
+        return item.forgotten or is_final(item.decisions, policy)
 
     def _item(self, event_id: str) -> Item | None:
         return self._items.get(event_id) or self._late.get(event_id)
@@ -209,7 +217,8 @@ class Join:
     def _owed(self, policy: Policy) -> Iterator[Takedown]:
         """What streams are owed since a restart."""
         while self._owing:
-            yield from self._stream_order(self._owing.popleft(), policy)
+            decision = self._owing.popleft()
+            yield from self._stream_order(decision, self._item(decision.event_id), policy)
 
     def _note(self, decision: Decision, partition: int, now: datetime, *, opened_at: datetime) -> Item | None:
         item = self._item(decision.event_id)
@@ -219,7 +228,11 @@ class Join:
         if known:
             if decision.decision_id in (known.decision_id, *item.replaced):
                 return None  # a repeat, of this decision or of one that it has replaced
-            item.replaced = (*item.replaced, known.decision_id)
+            item.replaced = (*item.replaced, decision.decision_id if _only_asks(decision, known) else known.decision_id)
+            if _only_asks(decision, known):
+                return item
+            # In the order in which they came: what complaints say after people have ruled is new.
+            del item.decisions[decision.agent]
         item.decisions[decision.agent] = self._slim(decision, item)
         return item
 
@@ -241,7 +254,9 @@ class Join:
 
     def _answer(self, event_id: str, item: Item, policy: Policy, now: datetime) -> Iterator[Verdict]:
         former = item.verdict
-        verdict = judge(item.decisions, policy, now, former=former, cut=self._is_cut(item.any))
+        verdict = judge(
+            item.decisions, policy, now, former=former, cut=self._is_cut(item.any), forgotten=item.forgotten
+        )
         self._open.pop(event_id, None)
         if former and (former.verdict, former.until, former.labels) == (verdict.verdict, verdict.until, verdict.labels):
             return  # the answer stands; the decisions are on their topic
@@ -269,27 +284,55 @@ class Join:
                 yield from self._answer_apart(event_id, item, policy, now)
 
     def _is_cut(self, decision: Decision) -> bool:
-        since = self._cut.get(decision.stream_id or "")
-        return since is not None and decision.seq is not None and decision.seq > since
+        return self._streams.is_cut(decision.stream_id, decision.seq)
 
-    def _stream_order(self, decision: Decision, policy: Policy) -> Iterator[Takedown]:
-        """A takedown on a segment stops its stream, once; of an agent that items do not wait for, not."""
-        stream, stop = decision.stream_id, decision.stop
-        if stream is None or stop is None or decision.agent not in policy.verdict.agents:
+    def _stream_order(self, decision: Decision, item: Item | None, policy: Policy) -> list[Takedown]:
+        """A takedown on a segment stops its stream, once; of an agent that items do not wait for, not, but of people;
+        and not if people have set it aside."""
+        if decision.stream_id is None or decision.stop is None:
+            return []
+        if decision.agent not in policy.verdict.agents and decision.ruling is None:
+            return []
+        if item and decision.agent in item.decisions and decision.agent not in in_force(item.decisions, policy):
+            return []
+        return self._streams.stop(decision, cut=removes([decision]) is not None)
+
+    def _ruled(
+        self, decision: Decision, policy: Policy, now: datetime, partition: int
+    ) -> Iterator[Verdict | Takedown | Release]:
+        """What follows from a ruling of people: at once, also on an item that nobody remembers."""
+        known = self._item(decision.event_id)
+        if known is None and not _changes(decision, policy):
             return
-        if removes([decision]):
-            if stream not in self._cut:
-                self._cut[stream] = decision.seq or 0
-                yield _order(decision, Stop(kind="cut_stream", until="forever"))
-        elif stream not in self._cut and (stream, stop.until) not in self._held:
-            self._held[stream, stop.until] = None
-            yield _order(decision, stop)
-        self._forget_streams()
+        item = self._note(decision, partition, now, opened_at=now)
+        if item is None:
+            return
+        item.recalled = False
+        for release in self._streams.free(decision):
+            yield release
+            yield from self._after_release(decision.stream_id, decision.event_id, policy, now)
+        for order in self._stream_order(decision, item, policy):
+            yield order
+            yield from self._after_cut(decision.stream_id, policy, now)
+        if known is None:
+            yield from self._answer_long_ago(decision.event_id, item, policy, now)
+        elif item.verdict or self._is_final(item, policy):
+            yield from self._answer_apart(decision.event_id, item, policy, now)
 
-    def _forget_streams(self) -> None:
-        for streams in (self._cut, self._held):
-            while len(streams) > MOST_STREAMS:
-                streams.popitem(last=False)
+    def _answer_long_ago(self, event_id: str, item: Item, policy: Policy, now: datetime) -> Iterator[Verdict]:
+        """Answer an item of which only what people ruled is known, and what their decision says of the others."""
+        ruled = item.decisions[PEOPLE]
+        assert ruled.ruling is not None
+        item.forgotten = True
+        others = {each.agent: _as_decision(each, ruled) for each in ruled.ruling.remains}
+        item.decisions = {**others, PEOPLE: ruled}
+        yield from self._answer_apart(event_id, item, policy, now)
+
+    def _after_release(self, stream: str | None, event_id: str, policy: Policy, now: datetime) -> Iterator[Verdict]:
+        """What was blocked because its stream was cut is answered by its own decisions."""
+        for name, item in list(self._items.items()) + list(self._late.items()):
+            if name != event_id and item.any.stream_id == stream and item.verdict:
+                yield from self._answer_apart(name, item, policy, now)
 
     def _forget(self, policy: Policy, now: datetime) -> Iterator[Verdict]:
         """Forget what is complete and old; what lacks a decision only after a day, or where there is no more room."""
@@ -298,7 +341,7 @@ class Join:
             crowded = len(self._items) + len(self._late) > MOST_ITEMS
             if not crowded and (now - oldest.noted_at).total_seconds() < KEEP_S:
                 break
-            if is_final(oldest.decisions, policy):
+            if self._is_final(oldest, policy):
                 self._drop(event_id)
             else:
                 self._late[event_id] = self._items.pop(event_id)
@@ -312,16 +355,36 @@ class Join:
             self._drop(event_id)
 
 
-def _order(decision: Decision, stop: Stop) -> Takedown:
-    return Takedown(
-        order_id=stable_id("takedown", decision.stream_id, stop.kind, stop.until),
-        decision_id=decision.decision_id,
-        publisher_id=decision.publisher_id,
-        content_id=decision.content_id,
-        stream_id=decision.stream_id,
-        seq=decision.seq,
-        kind=stop.kind,
-        until=stop.until,
-        reasons=decision.reasons,
-        ordered_at=decision.decided_at,
+def _only_asks(decision: Decision, known: Decision) -> bool:
+    """Whether a decision leaves what the same agent holds as it is: complaints ask people about it again."""
+    return known.stop is not None and decision.action == "review" and decision.agent == "complaints"
+
+
+def _changes(decision: Decision, policy: Policy) -> bool:
+    """Whether a ruling on an item that is not remembered changes its answer: people remove or label it, or set aside
+    what stopped or labelled it, or take back what they said before. Where it is not known what they set aside, it
+    may."""
+    ruling = decision.ruling
+    assert ruling is not None
+    if decision.stop or decision.label or ruling.former:
+        return True
+    mattered = [
+        each.stop or each.label or (each.action == "review" and each.agent in policy.verdict.agents)
+        for each in ruling.overruled
+    ]
+    return bool(ruling.overrules) and (not mattered or any(mattered))
+
+
+def _as_decision(position: Position, ruled: Decision) -> Decision:
+    """What people's decision says of another agent's, as that decision."""
+    return replace(
+        ruled,
+        decision_id=position.decision_id,
+        agent=position.agent,
+        action=position.action,
+        policy=position.policy,
+        reasons=position.reasons,
+        stop=position.stop,
+        label=position.label,
+        ruling=None,
     )

@@ -26,6 +26,7 @@ from schemas.topics import (
     POLICIES,
     PROVIDERS,
     PUBLISHERS,
+    RELEASES,
     RUMORS,
     STANDINGS,
     TAKEDOWNS,
@@ -376,7 +377,7 @@ async def test_verdict_reads_back_what_it_needs_and_no_more(make, world, four):
     mine = {DECISIONS: frozenset({3, 7})}
     assert [asked[:2] for asked in world.asked] == [
         ({DECISIONS: KEEP_S}, mine),
-        ({VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S}, mine),
+        ({VERDICTS: KEEP_S, TAKEDOWNS: STREAMS_BACK_S, RELEASES: STREAMS_BACK_S}, mine),
     ]
     assert world.asked[0][2] == {}, "of partitions that are new to it everything is read that is young enough"
     out = list(agent.tick(make.at(1)))

@@ -76,11 +76,12 @@ def test_a_complaint_is_answered_and_ordered_under_the_keys_of_the_topics(make, 
     assert world.value("veristream_complaints_total", kind="illegal") == 3
 
 
-def test_a_review_of_what_is_held_is_an_order_alone(make, world):
+def test_an_appeal_of_what_is_held_asks_a_person(make, world):
     for number in range(3):
         world.send(complaint(make, number))
     assert routes(world.send(complaint(make, 9, "appeal"))) == [
         ("complaint_results", "k-9"),
+        ("decisions", "p-1"),
         ("reviews", "c-1"),
         ("complaint_results", "k-9"),
     ]

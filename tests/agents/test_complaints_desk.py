@@ -12,12 +12,14 @@ from agents.complaints.desk import Desk
 from agents.complaints.restore import needed, restored
 from agents.complaints.weigh import Record
 from agents.orders import outgoing
+from agents.verdict.join import Join
 from schemas.complaint import Complaint, ComplaintResult
 from schemas.decision import Decision
 from schemas.message import Refused
 from schemas.orders import Review, Takedown
 from schemas.policy import ComplaintsPolicy, default_policy
 from schemas.sanction import Ruling
+from schemas.verdict import Verdict
 
 POLICY = default_policy()
 
@@ -183,14 +185,18 @@ def test_an_appeal_asks_for_a_person_at_once_and_weighs_nothing(make):
     assert decisions(trial.file(kind="appeal")) == []
 
 
-def test_an_appeal_of_what_is_held_does_not_lift_the_hold(trial):
+def test_an_appeal_of_what_is_held_does_not_lift_the_hold(make, trial):
+    four = [make.decision(agent, event=make.upload()) for agent in trial.policy.verdict.agents]
     for _ in range(3):
         trial.file(kind="illegal")
     found = trial.file(kind="appeal")
-    (review,) = [m for m in found if isinstance(m, Review)]
-    assert decisions(found) == []  # a later decision would stand in place of the hold
-    assert review.reasons[0].code == "COMPLAINT-APPEAL"
-    assert review.decision_id in {m.decision_id for m in trial.log if isinstance(m, Decision) and m.stop}
+    assert decisions(found) == [("review", "COMPLAINT-APPEAL")]
+    held, asked = [m for m in trial.log if isinstance(m, Decision) and m.agent == "complaints"][-2:]
+    assert held.stop and not asked.stop
+    join = Join()
+    said = [join.take(m, trial.policy, trial.now, 0) for m in (*four, held, asked)]
+    verdicts = [m for taken in said for m in taken if isinstance(m, Verdict)]
+    assert [m.verdict for m in verdicts] == ["publish", "hold"]
 
 
 def test_a_ruling_settles_the_complaint_it_names_and_no_other(trial):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents.orders import takedown
 from agents.verdict import join as join_module
+from agents.verdict import stopped as stopped_module
 from agents.verdict.join import KEEP_LATE_S, KEEP_S, Join
 from schemas.decision import Decision
 from schemas.orders import Takedown
@@ -763,7 +764,7 @@ def test_what_lacks_a_decision_for_longer_than_a_day_is_forgotten(driver, four):
 
 
 def test_of_too_many_cut_streams_the_oldest_are_forgotten(make, driver, four, monkeypatch):
-    monkeypatch.setattr(join_module, "MOST_STREAMS", 2)
+    monkeypatch.setattr(stopped_module, "MOST_STREAMS", 2)
     for stream in ("s-1", "s-2", "s-3"):
         driver.take(*four(make.segment(0, stream=stream), review=REMOVE))
     later = {stream: answers(driver.take(*four(make.segment(1, stream=stream)))) for stream in ("s-1", "s-2", "s-3")}

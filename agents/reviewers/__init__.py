@@ -1,0 +1,1 @@
+"""Reviewers: what people are asked, who has taken it, and what follows from what they rule."""
