@@ -6,16 +6,21 @@ import json
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 from processes import COMMAND, Running, environment, until
 
 from agents.review.enrol import entry_from_file
+from schemas.bank import HashEntry
 from schemas.message import decode
 from schemas.policy import Policy, Term, default_policy
 from schemas.topics import HASHBANK, POLICIES, VERDICTS
 from schemas.verdict import Verdict
 from streams.client import Client, Feed, new_event, stored
+
+#: How soon an entry that is put into the bank, or taken out, is in force.
+IN_FORCE_S = 2.0
 
 
 async def verdict_on(running: Running, path: Path, publisher: str = "demo", **fields: object) -> Verdict:
@@ -85,12 +90,18 @@ async def test_banned_media_is_blocked_from_the_next_item_on_until_its_entry_is_
     entry = entry_from_file(media.feature, entry_id="e2e-entry", category="test", source="test", now=now)
     rows = 'veristream_state_rows{topic="hashbank"}'
     before = pipeline.metric(rows)
-    await send(pipeline, HASHBANK, entry.entry_id, msgspec.json.encode(entry))
-    until(lambda: pipeline.metric(rows) == before + 1, "the entry was not read", 20)
+
+    async def put(row: HashEntry | None) -> None:
+        """Send the entry, and wait until what it says is in force: two seconds at most."""
+        begun = monotonic()
+        await send(pipeline, HASHBANK, entry.entry_id, msgspec.json.encode(row) if row else None)
+        until(lambda: pipeline.metric(rows) == before + (row is not None), "the change was not read", 20)
+        assert monotonic() - begun < IN_FORCE_S
+
+    await put(entry)
     verdict = await verdict_on(pipeline, media.feature, "copier")
     assert (verdict.verdict, verdict.reasons[0].evidence[0].entry) == ("block", "e2e-entry")
-    await send(pipeline, HASHBANK, entry.entry_id, None)
-    until(lambda: pipeline.metric(rows) == before, "the entry was not deleted", 20)
+    await put(None)
     assert (await verdict_on(pipeline, media.feature, "copier")).verdict == "publish"
 
 
