@@ -60,12 +60,25 @@ class Sounded(NamedTuple):
     at: NDArray[np.intp]
 
 
-def sounded(form: Form) -> Sounded:
-    """Each Chinese character its most usual reading without tones, Latin letters and digits themselves, else blanks."""
+def sounded(form: Form, near_letters: int | None = None) -> Sounded:
+    """Each Chinese character its most usual reading without tones, Latin letters and digits themselves, else blanks.
+
+    `near_letters`: only what is so many signs or fewer away from a Latin letter; the rest is blank.
+    """
     table = tables.readings()
     codes = np.where(form.codes < table.counts.size, form.codes, 0)
-    rows = table.letters[codes]
-    return Sounded(rows[rows != 0].tobytes(), np.repeat(np.arange(codes.size), table.counts[codes]))
+    if near_letters is not None:
+        codes = np.where(_near(codes, near_letters), codes, 0)
+    letters = table.letters[codes].tobytes().translate(None, b"\0")
+    return Sounded(letters, np.repeat(np.arange(codes.size), table.counts[codes]))
+
+
+def _near(codes: NDArray[np.uint32], reach: int) -> NDArray[np.bool_]:
+    """Which signs are so near to a Latin letter."""
+    letters = np.flatnonzero((codes >= ord("a")) & (codes <= ord("z")))
+    begins = np.bincount(np.maximum(letters - reach, 0), minlength=codes.size + 1)
+    ends = np.bincount(np.minimum(letters + reach + 1, codes.size), minlength=codes.size + 1)
+    return np.cumsum(begins - ends)[: codes.size] > 0
 
 
 def leet(raw: str) -> Form | None:

@@ -191,6 +191,19 @@ def readings() -> Readings:
 
 
 @cache
+def syllable_numbers() -> tuple[NDArray[np.uint16], Mapping[str, int]]:
+    """Code point of the basic plane → the number, from 1 on, of the syllable that it is read as, 0: none; and syllable
+    → number. There are some 430: nine bits hold a number."""
+    known = syllables()
+    numbers = {one: at for at, one in enumerate(sorted({one for each in known.values() for one in each}), 1)}
+    table = np.zeros(0x10000, np.uint16)
+    for character, readings_ in known.items():
+        if ord(character) < table.size:
+            table[ord(character)] = numbers[readings_[0]]
+    return table, numbers
+
+
+@cache
 def syllables() -> Mapping[str, tuple[str, ...]]:
     """Chinese character → its readings without tones: by which texts are read, then those of POLYPHONES."""
     data: Mapping[str, str] = json.loads(_data("pypinyin", "pinyin_dict.json"))

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, MatchKind
 
 from agents.review.boundaries import SHORT, Cuts, is_look_alike, is_spoken, is_unbroken, is_whole, is_word
+from agents.review.soundindex import SoundIndex
 from agents.review.termforms import How, Pattern, in_leet, is_leet, spoken, written
 from agents.text import QUOTED, Passage, Place, fields
 from agents.textforms import BARRIER, Form, folded, is_han, leet, sounded, together
 from schemas.event import Event
 from schemas.policy import Term
 
+#: Signs around Latin letters that are searched for terms which are partly spelled: no term that people know is longer.
+LONGEST_SPELLED = 24
 #: The number of what no term means harm in.
 EVERY = -1
 
@@ -94,8 +98,10 @@ class TermList:
         self._allowed = _allowed(terms, last, allow_phrases)
         self._written = _automaton([one.text for one in self._patterns] + [one.text for one in self._allowed])
         self._sounds = [(number, one) for number in last.values() for one in spoken(terms[number], texts[number])]
+        self._syllables = SoundIndex([s if self._listed[n].chinese else () for n, s in self._sounds])
         letters = ["".join(sounds).encode() for _, sounds in self._sounds]
-        self._spoken = BytesAhoCorasick(letters, matchkind=MatchKind.Standard) if letters else None
+        self._spelled = BytesAhoCorasick(letters, matchkind=MatchKind.Standard) if letters else None
+        self._reach = min(LONGEST_SPELLED, max((len(sounds) for _, sounds in self._sounds), default=0))
         self._leet = [number for text, number in last.items() if is_leet(terms[number], text)]
         self._look_alike = _automaton([in_leet(texts[number]) for number in self._leet])
 
@@ -154,17 +160,27 @@ class TermList:
         return listed.breaks is None or pattern.how != "" or is_unbroken(form, begin, end, listed.breaks)
 
     def _by_sound(self, form: Form, cuts: Cuts) -> Iterator[_Hit]:
-        if self._spoken is None:
-            return
-        letters, at = sounded(form)
-        for which, first, last in self._spoken.find_matches_as_indexes(letters, overlapping=True):
-            begin, end = int(at[first]), int(at[last - 1]) + 1
-            # Where syllables of the text begin and end, not within: xian is no xi and an.
-            if (first and at[first - 1] == begin) or (last < len(at) and at[last] == end - 1):
-                continue
+        for begin, end, which in (*self._in_characters(form), *self._in_letters(form)):
             number, sounds = self._sounds[which]
             if is_spoken(form, begin, end, self._listed[number].text, sounds, cuts):
                 yield _hit(form, begin, end, Pattern("", number, "sound"))
+
+    def _in_characters(self, form: Form) -> Iterator[tuple[int, int, int]]:
+        for begin, which in self._syllables.candidates(form):
+            end = begin + len(self._sounds[which][1])
+            if end <= len(form.text):
+                yield begin, end, which
+
+    def _in_letters(self, form: Form) -> Iterator[tuple[int, int, int]]:
+        """Only where Latin letters are near: most of what people write in Chinese has none."""
+        if self._spelled is None or not np.any((form.codes >= ord("a")) & (form.codes <= ord("z"))):
+            return
+        letters, at = sounded(form, near_letters=self._reach)
+        for which, first, last in self._spelled.find_matches_as_indexes(letters, overlapping=True):
+            begin, end = int(at[first]), int(at[last - 1]) + 1
+            # Where syllables of the text begin and end, not within: xian is no xi and an.
+            if (first == 0 or at[first - 1] != begin) and (last == len(at) or at[last] != end - 1):
+                yield begin, end, which
 
     def _by_look(self, form: Form) -> Iterator[_Hit]:
         if not self._leet or (other := leet(form.raw)) is None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agents import textforms_tables
 from agents.text import normalised
 from agents.textforms import BARRIER, folded, is_han, is_spaced, leet, sounded, together
 
@@ -103,3 +104,16 @@ def test_digits_and_signs_are_letters_only_beside_letters():
 def test_scripts_are_told_apart():
     assert [is_han(one) for one in "代𠮷aа가ア"] == [True, True, False, False, False, False]
     assert [is_spaced(one) for one in "aＡéаβ代가1 "] == [True] * 5 + [False] * 4
+
+
+def test_syllables_have_numbers_of_nine_bits():
+    table, numbers = textforms_tables.syllable_numbers()
+    assert 400 < len(numbers) < 512
+    assert (table[ord("枪")], table[ord("a")]) == (numbers["qiang"], 0)
+
+
+def test_only_what_is_near_letters_is_spoken_where_that_is_asked_for():
+    form = folded("代开发票ab中文名字")
+    spoken = sounded(form, near_letters=2)
+    assert spoken.letters == b"  fapiaoabzhongwen  "
+    assert [form.text[at] for at in dict.fromkeys(spoken.at.tolist())] == list(form.text)

@@ -39,7 +39,7 @@ def measure(quick: bool) -> Iterator[Row]:
     """50,000 terms over 10,000 characters, with everything that is done to the text; then its steps."""
     runs, random = 5 if quick else 50, np.random.default_rng(1)
     words = _words()
-    texts = _terms(random, words[::2])
+    texts, text = _list_and_text(random, words)
     terms = [Term(text=text, category="bench") for text in texts]
     folded("")  # tables are made once a process
     before = _rss_mb()
@@ -47,7 +47,7 @@ def measure(quick: bool) -> Iterator[Row]:
     listed = TermList(terms)
     yield Row("review.terms_build_s.50k", time.perf_counter() - begun, "s", 1)
     yield Row("review.terms_mb.50k", _rss_mb() - before, "MB that the list takes beside its terms", 1)
-    event = _event(_text(random, words[1::2], texts))
+    event = _event(text)
     found = len(listed.match(event))
     assert found >= PLANTED / 2, found
     yield Row("review.terms_ms.50k_10kchars", _ms(lambda: listed.match(event), runs), "ms an item", runs)
@@ -85,10 +85,19 @@ def _words() -> list[str]:
     return [line.split("\t")[0] for line in lines if "\t" in line and not line.startswith("#")]
 
 
-def _terms(random: np.random.Generator, words: list[str]) -> list[str]:
+def _list_and_text(random: np.random.Generator, words: list[str]) -> tuple[list[str], str]:
+    """A list, and a text that holds PLANTED of its terms and no other: lists hold no ordinary words."""
+    texts = _terms(random, words[::2], TERMS + TERMS // 20)
+    planted = [texts[int(one)] for one in random.choice(len(texts), PLANTED, replace=False)]
+    text = _text(random, words[1::2], planted)
+    kept = [one for one in texts if one not in text]
+    return [*kept[: TERMS - PLANTED], *planted], text
+
+
+def _terms(random: np.random.Generator, words: list[str], count: int) -> list[str]:
     """Of one to three words, 2 to 12 characters."""
     found: dict[str, None] = {}
-    while len(found) < TERMS:
+    while len(found) < count:
         some = random.choice(len(words), random.choice([1, 2, 2, 2, 3]))
         found["".join(words[one] for one in some)[:12]] = None
     return list(found)
@@ -100,7 +109,7 @@ def _text(random: np.random.Generator, words: list[str], terms: list[str]) -> st
     planted = {int(one) for one in random.choice(SIGNS // 4, PLANTED, replace=False)}
     for number in range(SIGNS):
         if number in planted:
-            piece = terms[int(random.integers(len(terms)))]
+            piece = terms[len(pieces) % len(terms)]
         elif random.random() < 0.4:
             piece = words[int(random.integers(len(words)))]
         else:
