@@ -60,6 +60,8 @@ def _signals(signals: Signals, most_bytes: int) -> Iterator[Signals]:
     yield (found := replace(found, frames=frames, trimmed=found.trimmed + left))
     for share in SOUND_SHARES if found.sounds else ():
         sounds, left = _pieces(found.sounds, share)
+        if not left:
+            continue
         said = f"sound: {left:,} pieces of sound of 16 s did not fit into the message"
         fewer = replace(found, sounds=sounds, absent=(*signals.absent, said), trimmed=found.trimmed + left)
         yield fewer

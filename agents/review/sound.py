@@ -40,7 +40,7 @@ class _Track:
 
     def _feed(self, frames: list[av.AudioFrame]) -> None:
         for frame in frames:
-            self._chromaprint.feed(frame.to_ndarray().reshape(-1))
+            self._chromaprint.feed(np.asarray(frame.to_ndarray(), np.int16).reshape(-1))
 
 
 class SoundDetector(Detector):

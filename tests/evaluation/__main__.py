@@ -11,6 +11,7 @@ Suite(
         "review.recall": "tests.evaluation.evasion:measure",
         "review.negative_bank": "tests.evaluation.negative_bank:measure",
         "review.nudity": "tests.evaluation.nudity:measure",
+        "review.sound": "tests.evaluation.sounds:measure",
         "review.terms": "tests.evaluation.texts:terms",
         "rumor": "tests.evaluation.texts:rumors",
         "rumor.emerging": "tests.evaluation.emerging:measure",
