@@ -32,8 +32,7 @@ def findings(
     """
     threshold = 1 - policy.hash_max_distance / BITS
     banned = [file for file in files if file.kind == "banned"]
-    good = next((file for file in files if file.kind == "known_good"), None)
-    if good is not None and policy.known_good != "off":
+    if (good := known_good(files, policy)) is not None:
         hits = [match for match in matches if match.kind == "banned"]
         evidence = [*map(_same, banned), *map(_hit, _closest(hits))]
         if evidence:
@@ -57,6 +56,13 @@ def findings(
         yield _passed(
             [_explained(aside) for aside in weighed.aside[:MOST_EVIDENCE]], 1 - nearest.match.distance / BITS, threshold
         )
+
+
+def known_good(files: Sequence[HashEntry], policy: ReviewPolicy) -> HashEntry | None:
+    """The entry that says that the file itself is known good, whatever is banned; None if there is none."""
+    if policy.known_good == "off":
+        return None
+    return next((file for file in files if file.kind == "known_good"), None)
 
 
 def without_cards(signals: Signals, policy: ReviewPolicy) -> tuple[Signals, list[Finding]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.review.exchange.formats import FORMATS, read, recognised, signal_type_of
@@ -341,11 +341,13 @@ def written(form: str, *rows: HashEntry) -> bytes:
     return writer.head + b"".join(line for row in rows for line in writer.lines(row, lost))
 
 
+@settings(max_examples=40)
 @given(st.lists(ENTRIES, max_size=4))
 def test_our_own_lines_lose_nothing(rows):
     assert entries(written("veristream", *rows), "veristream", now=datetime(1999, 1, 1, tzinfo=UTC)) == rows
 
 
+@settings(max_examples=40)
 @given(st.lists(ENTRIES.filter(lambda entry: any(not frame.variant for frame in entry.frames)), min_size=1, max_size=3))
 def test_every_hash_survives_the_formats_of_others(rows):
     def hashes(found):

