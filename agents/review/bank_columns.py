@@ -1,6 +1,6 @@
 """Entries of the hash bank packed into flat arrays, so that nothing of a frame is a Python object. Pure.
 
-A million frames with the tables to search them take some 100 MB (`make bench ARGS=bank`).
+A million frames with the tables to search them take some 140 MB (`make bench ARGS=bank`).
 """
 
 from __future__ import annotations

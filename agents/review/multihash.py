@@ -25,8 +25,8 @@ Numbers = NDArray[np.int64]
 
 BITS = 256
 #: Hashes from which on they are cut into so many chunks: few long chunks have buckets that are nearly empty, but more
-#: of them to look into, and starts of 2**26 bytes a chunk and more. Measured, see `make bench ARGS=bank`.
-CHUNKS = ((0, 16), (1 << 17, 12), (1 << 23, 11))
+#: of them to look into, and starts of up to 2**26 bytes a chunk. Measured, see `make bench ARGS=bank`.
+CHUNKS = ((0, 16), (1 << 17, 14), (1 << 19, 13), (1 << 22, 12), (1 << 24, 11))
 #: Queries looked up together, and candidates compared together: what is gathered for them stays in a core's cache.
 QUERIES, CANDIDATES = 8, 1 << 15
 #: Hashes scanned together, for the same reason.
@@ -177,8 +177,9 @@ def _candidates(
 def ranges(begins: Numbers, counts: Numbers) -> Numbers:
     """The numbers begin, begin + 1, … of each of these ranges, one range after another."""
     ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(begins - (ends - counts), counts)
+    numbers: Numbers = np.arange(int(ends[-1]) if len(ends) else 0)
+    numbers += np.repeat(begins - (ends - counts), counts)
+    return numbers
 
 
 def _compared(hashes: Words, queries: Words, query: Numbers, row: Numbers, distance: int) -> Found:
@@ -196,12 +197,18 @@ def _compared(hashes: Words, queries: Words, query: Numbers, row: Numbers, dista
 def _joined(parts: Sequence[Found]) -> Found:
     if not parts:
         return Found(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint16))
-    found = Found(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    order = np.argsort(found.query, kind="stable")
-    return Found(*(column[order] for column in found))
+    found = Found(
+        np.concatenate([part.query for part in parts]),
+        np.concatenate([part.row for part in parts]),
+        np.concatenate([part.distance for part in parts]),
+    )
+    return _at(found, np.argsort(found.query, kind="stable"))
 
 
 def _each_once(parts: Sequence[Found], count: int) -> Found:
     found = _joined(parts)
-    _, first = np.unique(found.query * count + found.row, return_index=True)
-    return Found(*(column[first] for column in found))
+    return _at(found, np.unique(found.query * count + found.row, return_index=True)[1])
+
+
+def _at(found: Found, places: Numbers) -> Found:
+    return Found(found.query[places], found.row[places], found.distance[places])

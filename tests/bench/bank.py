@@ -57,6 +57,8 @@ CLIP_FRAMES, STEP_BITS = 100, 12
 COPY_BITS = 14
 #: Frames of real clips that are mixed, and how many go into one picture; noise against the size of their values.
 PER_CLIP, MIXED, NOISE = 200, 20, 2.5
+#: Changes of bits to choose from.
+MASKS = 1 << 16
 #: Made at once: bounds the memory of making them.
 AT_ONCE = 20_000
 #: How long two processes look frames up beside each other.
@@ -108,6 +110,7 @@ class Made:
 
     def __init__(self, random: np.random.Generator) -> None:
         self.random = random
+        self._changes: dict[int, Hashes] = {}
         real = np.array([frame for name in CLIPS for frame in _transforms(name)], np.float32)
         real -= np.median(real, axis=1, keepdims=True)
         self._real = real / np.abs(real).mean(axis=1, keepdims=True)
@@ -134,12 +137,12 @@ class Made:
         return frames.reshape(-1, 32)
 
     def copies(self, hashes: Hashes, bits: int) -> Hashes:
-        """The same with about so many bits the other way."""
-        flipped = [
-            np.packbits(self.random.random((min(AT_ONCE, len(hashes) - at), 256), np.float32) < bits / 256, axis=1)
-            for at in range(0, len(hashes), AT_ONCE)
-        ]
-        return hashes ^ np.concatenate(flipped)
+        """The same with about so many bits the other way: two changes of half as many, each by chance one of many."""
+        if bits not in self._changes:
+            self._changes[bits] = np.packbits(self.random.random((MASKS, 256), np.float32) < bits / 512, axis=1)
+        changes = self._changes[bits]
+        changed = hashes ^ changes[self.random.integers(0, MASKS, len(hashes))]
+        return changed ^ changes[self.random.integers(0, MASKS, len(hashes))]
 
 
 def _transforms(name: str) -> Iterator[NDArray[np.float32]]:
