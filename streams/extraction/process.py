@@ -47,6 +47,8 @@ CHARSETS = (
     "BIG5",
     "KSC5601",
 )
+#: The setting `models_dir` as detectors look for it: a decoding process reads no settings.
+MODELS_DIR = "VERISTREAM_MODELS_DIR"
 #: Before each answer, its length.
 LENGTH = struct.Struct("=I")
 
@@ -67,6 +69,8 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     memory_mb: int
     confinement: Mode
     rehearsal: Task
+    #: The setting of that name: detectors' own models, which they look for by its variable.
+    models_dir: str = ""
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -215,6 +219,7 @@ def _begin(start: Start) -> tuple[list[Detector], Confinement]:
     import av.logging
 
     av.logging.set_level(av.logging.PANIC)  # what is wrong with a stranger's file is said in its signals
+    os.environ[MODELS_DIR] = start.models_dir
     detectors = _detectors(start.kinds)
     if start.confinement != "off":
         _rehearse(start.rehearsal, detectors)
