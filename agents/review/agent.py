@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import ClassVar
 
+from msgspec.structs import replace
+
 from agents.judging import JudgingAgent
+from agents.review.bank import Match
 from agents.review.bank_rows import bank_of
+from agents.review.copied import named
 from agents.review.judge import Matched, judge
-from agents.review.terms import TermList
-from agents.text import passages
-from schemas.policy import Policy
+from agents.review.lists import Wording
+from agents.review.negative import shipped_matches
+from agents.review.soundprint import SoundBank, SoundMatch
+from agents.review.variants import TURNS, looked_for, turned
+from schemas.bank import HashEntry
+from schemas.policy import ReviewPolicy
 from schemas.signals import Signals
-from schemas.topics import HASHBANK, POLICIES, SIGNALS, Topic
+from schemas.topics import HASHBANK, LISTS, POLICIES, SIGNALS, Topic
 from streams.agent import Context, Incoming, Outgoing
 
 
@@ -21,29 +29,68 @@ class Review(JudgingAgent):
 
     name = "review"
     inputs = (SIGNALS,)
-    views: ClassVar[tuple[Topic, ...]] = (POLICIES, HASHBANK)
+    views: ClassVar[tuple[Topic, ...]] = (POLICIES, HASHBANK, LISTS)
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._made_of: Policy | None = None
         self._bank = bank_of(context.views[HASHBANK.name])
-        self._terms = TermList([])
+        self._sounds = SoundBank(context.views[HASHBANK.name].rows.values())
+        self._sounds_changed: dict[str, HashEntry | None] = {}
+        context.views[HASHBANK.name].listen(self._note)
+        self._wording = Wording()
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Match, then judge."""
         signals: Signals = message.value
         policy, now = self.context.policy, self.context.clock()
-        if self._made_of is not policy:
-            self._terms, self._made_of = TermList(policy.review.terms), policy
-        files = self._bank.same_file(signals.event.media.sha256, now=now)
+        lists = self.context.views[LISTS.name]
+        self._wording.renew(policy.review, lists.rows, lists.version)
+        terms, links = self._wording.match(signals, policy.media_text)
+        frames = self._bank.match(
+            signals.frames,
+            max_distance=policy.review.hash_max_distance,
+            min_quality=policy.review.hash_min_quality,
+            now=now,
+        )
+        if looked_for(signals, policy.review):
+            frames += self._turned(signals, policy.review, now)
+        frames += shipped_matches(signals.frames, frames, policy.review)
         matched = Matched(
-            self._bank.match(
-                signals.frames,
-                max_distance=policy.review.hash_max_distance,
-                min_quality=policy.review.hash_min_quality,
-                now=now,
-            ),
-            files[0] if files else None,
-            self._terms.match(signals.event, passages(signals, policy.media_text)),
+            frames=frames,
+            files=self._bank.same_file(signals.event.media.sha256, signals.media.md5 if signals.media else None, now),
+            terms=terms,
+            links=links,
+            missing=self._wording.missing,
+            sounds=self._heard(signals, policy.review, now),
+            copies=named(signals, self._bank),
         )
         yield from self.decided(judge(signals, matched, policy, now), policy)
+
+    def _note(self, entry_id: str, _former: HashEntry | None, entry: HashEntry | None) -> None:
+        if (entry is not None and entry.sounds) or entry_id in self._sounds or entry_id in self._sounds_changed:
+            # Of its frames it only matters for sound whether there are any; the bank has them.
+            self._sounds_changed[entry_id] = entry and replace(entry, frames=entry.frames[:1], points=())
+
+    def _heard(self, signals: Signals, policy: ReviewPolicy, now: datetime) -> list[SoundMatch]:
+        """Stretches of banned sound; changes since the last item come into force first."""
+        changes, self._sounds_changed = self._sounds_changed, {}
+        if changes:
+            self._sounds.update(changes, now=now)
+        if self._sounds.stale_at and self._sounds.stale_at <= now:
+            self._sounds.expire(now)
+        if policy.sound_max_errors is None or not signals.sounds:
+            return []
+        return self._sounds.match(signals.sounds, max_errors=policy.sound_max_errors, min_s=policy.sound_min_s)
+
+    def _turned(self, signals: Signals, policy: ReviewPolicy, now: datetime) -> list[Match]:
+        """What the frames match turned or mirrored; of media enrolled here their points tell that as well."""
+        return [
+            match._replace(variant=turn)
+            for turn in TURNS
+            for match in self._bank.match(
+                turned(signals.frames, turn),
+                max_distance=policy.hash_max_distance,
+                min_quality=policy.hash_min_quality,
+                now=now,
+            )
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -18,11 +19,13 @@ from agents.verdict.agent import STREAMS_BACK_S, Verdict
 from agents.verdict.join import KEEP_S
 from schemas.message import encode
 from schemas.policy import Term, default_policy
+from schemas.signals import CODE_S, SoundPrint
 from schemas.topics import (
     DECISIONS,
     ENTITIES,
     FEATURES,
     HASHBANK,
+    LISTS,
     POLICIES,
     PROVIDERS,
     PUBLISHERS,
@@ -47,7 +50,7 @@ class World:
         self.metrics = Metrics(CollectorRegistry())
         self.views = {
             topic.name: View(topic, self.metrics)
-            for topic in (POLICIES, PUBLISHERS, PROVIDERS, FEATURES, STANDINGS, ENTITIES, HASHBANK, RUMORS)
+            for topic in (POLICIES, PUBLISHERS, PROVIDERS, FEATURES, STANDINGS, ENTITIES, HASHBANK, LISTS, RUMORS)
         }
         self.now = make.now
         self.history = []
@@ -170,6 +173,25 @@ def test_review_drops_an_entry_when_it_expires_though_no_row_has_changed(make, w
     for seconds, expected in ((0, 2), (9.999, 2), (10, 0), (11, 0)):
         world.now = make.at(seconds)
         assert len(codes(sent(agent, signals))) == expected
+
+
+def test_review_hears_a_sound_of_the_hash_bank_from_the_next_message_on_until_it_goes_or_expires(make, world):
+    agent = Review(world.context)
+    song = np.random.default_rng(1).integers(0, 2**32, 120, np.uint32).astype("<u4").tobytes()
+    print_ = SoundPrint(at_s=0.0, until_s=120 * CODE_S, codes=song)
+    signals = make.signals(sounds=(print_,))
+    assert codes(sent(agent, signals)) == []
+    world.put(HASHBANK, make.entry(sounds=(print_,)))
+    assert codes(sent(agent, signals)) == ["REVIEW-SOUND"]
+    world.put(HASHBANK, make.entry(sounds=(print_,), active=False))
+    assert codes(sent(agent, signals)) == []
+    world.put(HASHBANK, make.entry(sounds=(print_,), expires_at=make.at(10)))
+    assert codes(sent(agent, signals)) == ["REVIEW-SOUND"]
+    world.now = make.at(10)
+    assert codes(sent(agent, signals)) == []
+    world.put(HASHBANK, make.entry(sounds=(print_,)))
+    world.delete(HASHBANK, "b-1")
+    assert codes(sent(Review(world.context), signals)) == codes(sent(agent, signals)) == []
 
 
 def test_review_judges_by_a_new_policy_from_the_next_message_on_and_names_it(make, world):

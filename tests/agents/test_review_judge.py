@@ -101,6 +101,16 @@ def test_the_same_file_is_removed_however_many_frames_are_asked_for(make, decide
     assert decision.reasons[0].evidence == (Evidence(entry="b-1", text="banned: the same file"),)
 
 
+def test_a_file_that_is_known_good_passes_whatever_its_frames_and_points_and_sound_match(make, decided):
+    copy = make.signal("copy", 1.0, Evidence(at_s=0.0, until_s=2.0, entry="b-1", text="99 points"))
+    banned, good = make.entry(1), make.entry(1, entry_id="g-1", kind="known_good", sha256="ab" * 32)
+    matched = Matched([hit(0)], [], copies={"b-1": banned})
+    assert codes(decided(copy, matched=matched)) == ["REVIEW-HASH", "REVIEW-HASH"]
+    decision = decided(copy, matched=Matched([hit(0)], [good], copies={"b-1": banned}))
+    assert (done(decision), codes(decision)) == (("allow",), ["REVIEW-KNOWN-GOOD"])
+    assert decision.reasons[0].evidence[0].entry == "g-1"
+
+
 def test_file_and_frames_are_two_grounds_and_the_more_severe_decides(make, decided):
     decision = decided(matched=Matched([hit()], [make.entry(1, sha256="ab" * 32)]), hash_min_frames=2)
     assert (done(decision), codes(decision)) == (REMOVED, ["REVIEW-HASH", "REVIEW-HASH"])
