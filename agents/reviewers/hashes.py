@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from schemas.bank import BankFrame, HashEntry
 from schemas.message import Refused
+from schemas.orders import Severity
+from schemas.policy import SEVERITIES
 from schemas.signals import FrameHash, Signals
 from schemas.worklist import Banked, Vote, WorkItem
 from streams.agent import Incoming
@@ -25,6 +27,9 @@ KEPT_S = 14 * 86_400.0
 MOST_FRAMES = 7_500
 #: Frames of less quality match nothing by themselves (PDQ's own advice), and would only fill the bank.
 LEAST_QUALITY = 50
+#: What a person has removed is removed the next time too, however mild the suspicion was: the policy that ships takes
+#: entries down from here on.
+LEAST_SEVERITY: Severity = "high"
 #: Letters of a reviewer's reason in an entry's note.
 MOST_NOTE = 500
 
@@ -61,16 +66,13 @@ def entry_of(item: WorkItem, banked: Banked, signals: Signals) -> HashEntry:
         source="ruling",
         added_at=vote.ruled_at,
         kind=banked.kind,
-        severity=max((q.severity for q in item.questions), key=_RANK.index, default="high"),
+        severity=max([LEAST_SEVERITY, *(each.severity for each in item.questions)], key=SEVERITIES.index),
         frames=frames_of(signals.frames),
         sha256=signals.event.media.sha256,
         sounds=signals.sounds,
         duration_s=signals.media.duration_s if signals.media else None,
         note=f"reviewer {vote.reviewer_id} (ruling {vote.ruling_id}) on {item.content_id}: {vote.reason}"[:MOST_NOTE],
     )
-
-
-_RANK = ("low", "medium", "high", "highest")
 
 
 def category_of(item: WorkItem, vote: Vote) -> str:

@@ -360,6 +360,7 @@ async def test_a_removed_item_goes_into_the_bank_and_out_again_once_it_is_kept(m
     assert (entry.kind, entry.source, entry.category, entry.sha256) == ("banned", "ruling", "REVIEW-NUDITY", "ab" * 32)
     assert [frame.at_s for frame in entry.frames] == [0.0], "each hash once, and none that could match nothing"
     assert "ann" in entry.note and entry.active
+    assert world.policy.review.hash_action(entry.bank, entry.severity) == "takedown"
     world.later(hours=1)
     said = world.rule("keep", review, "ben")
     (off,) = [message for message in said if getattr(message, "entry_id", "") == entry.entry_id]
