@@ -102,6 +102,8 @@ def test_the_changes_looked_up_leave_no_way_to_be_near_and_missed(chunks, distan
     assert sum(bits + 1 for bits in most) == distance + 1
 
 
-@pytest.mark.parametrize(("count", "chunks"), [(0, 16), (131_071, 16), (131_072, 14), (10**6, 13), (10**7, 12), (10**8, 11)])
+@pytest.mark.parametrize(
+    ("count", "chunks"), [(0, 16), (131_071, 16), (131_072, 14), (10**6, 13), (10**7, 12), (10**8, 11)]
+)
 def test_more_hashes_are_cut_into_fewer_chunks(count, chunks):
     assert multihash.chunks_for(count) == chunks
