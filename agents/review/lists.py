@@ -60,7 +60,7 @@ class Wording:
         self.missing: tuple[str, ...] = ()
 
     def renew(self, policy: ReviewPolicy, parts: Mapping[str, ListPart], version: int) -> None:
-        """`version` counts the changes of `parts`. 50,000 terms take about a second, so it is not done in vain."""
+        """`version` counts the changes of `parts`. 50,000 terms take some seconds, so it is not done in vain."""
         named = version if policy.term_lists else 0
         made_of = (named, policy.term_lists, policy.terms, policy.links, policy.allow_phrases)
         if made_of == self._made_of:

@@ -29,14 +29,15 @@ class SoundIndex:
 
     def __init__(self, sounds: Sequence[tuple[str, ...]]) -> None:
         _, numbers = tables.syllable_numbers()
-        self._by_key: dict[int, list[int]] = defaultdict(list)
+        #: First syllables → which terms begin so, each with its further syllables.
+        self._by_key: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
         for which, one in enumerate(sounds):
             if not one:
                 continue
             key = 0
             for syllable in one[:FIRST]:
                 key = (key << 9) | numbers[syllable]
-            self._by_key[key].append(which)
+            self._by_key[key].append((which, [numbers[syllable] for syllable in one[FIRST:]]))
         self._map = np.zeros(1 << _BITS, np.bool_)
         if self._by_key:
             self._map[_places(np.fromiter(self._by_key, np.uint64, len(self._by_key)))] = True
@@ -50,9 +51,11 @@ class SoundIndex:
         first, second, third = spoken[:-2], spoken[1:-1], spoken[2:]
         keys = (first << np.uint64(18)) | (second << np.uint64(9)) | third
         found = np.flatnonzero(self._map[_places(keys)])
+        further: list[int] = spoken[FIRST:].tolist() if found.size else []
         for begin, key in zip(found.tolist(), keys[found].tolist(), strict=True):
-            for which in self._by_key.get(key, ()):
-                yield begin, which
+            for which, rest in self._by_key.get(key, ()):
+                if further[begin : begin + len(rest)] == rest:
+                    yield begin, which
 
 
 def _places(keys: NDArray[np.uint64]) -> NDArray[np.intp]:
