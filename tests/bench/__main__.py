@@ -17,6 +17,7 @@ Suite(
         "livestreams": "tests.bench.livestreams:measure",
         "captions": "tests.bench.media_text:measure",
         "review": "tests.bench.judging:review",
+        "review.terms": "tests.bench.terms:measure",
         "bank": "tests.bench.bank:measure",
         "rumor": "tests.bench.judging:rumor",
         "rumor.retro": "tests.bench.refuting:measure",
