@@ -372,7 +372,7 @@ class EmergingPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=T
     window_s: Annotated[float, msgspec.Meta(ge=60, le=7200, description="seconds in which accounts are counted")] = (
         900.0
     )
-    publishers: Annotated[int, msgspec.Meta(ge=3, description="accounts within the window, at least")] = 12
+    publishers: Annotated[int, msgspec.Meta(ge=3, description="accounts within the window, at least")] = 8
     growth: Annotated[
         float, msgspec.Meta(ge=1, description="times as many accounts as the sentence itself has had in such a time")
     ] = 4.0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.message import Count, Id, Message, Utc
+from schemas.message import Count, Id, Message, Score, Utc
 from schemas.signals import FrameHash
 
 
@@ -25,6 +25,9 @@ class Sighting(Message, kw_only=True, frozen=True):
     low: Annotated[
         bool, msgspec.Meta(description="the publisher is new, sanctioned, or labelled by the entity memory")
     ] = False
+    usual: Annotated[Score, msgspec.Meta(description="share of such publishers among all items, where it was seen")] = (
+        0.1
+    )
     keys: Annotated[tuple[Id, ...], msgspec.Meta(description="all keys of the sentence")] = ()
     called: Annotated[
         bool, msgspec.Meta(description="people have been asked about this cluster under another of its keys")

@@ -28,6 +28,10 @@ KEYS_MET = 2
 MET = 0.45
 #: How far back sightings are read after a restart, in seconds: twice the half-life of a cluster's past.
 BACK_S = 2 * 86_400.0
+#: What is taken of the share of low standing before any item was seen: as if so many had been, a tenth of them low.
+PRIOR, PRIOR_LOW = 200.0, 0.1
+#: That share counts half after so many items.
+SHARE_MEMORY = 100_000.0
 #: Reasons to look closer that speak against a publisher, as extraction's plan names them.
 LOW = frozenset({"publisher_new", "publisher_sanctioned"})
 
@@ -42,7 +46,7 @@ class Emerging(JudgingAgent):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._met = DecayingSketch(context.policy.emerging.window_s)
+        self._hop = FirstHop(context.policy.emerging.window_s)
         self._bursts = Bursts()
         self._against: tuple[Policy, frozenset[str]] | None = None
         registry = context.metrics.registry
@@ -86,7 +90,7 @@ class Emerging(JudgingAgent):
         against = self._against
         if against is None or against[0] is not self.context.policy:
             against = self._against = (self.context.policy, speaking_against(self.context.policy))
-        for sighting in sightings(self._met, signals, policy, against[1]):
+        for sighting in sightings(self._hop, signals, policy, against[1]):
             self._sightings.inc()
             yield Outgoing(SIGHTINGS, sighting.cluster, sighting)
 
@@ -98,19 +102,32 @@ def speaking_against(policy: Policy) -> frozenset[str]:
     return frozenset({*policy.identity.entity_labels, *left} - {""})
 
 
-def sightings(
-    met: DecayingSketch, signals: Signals, policy: EmergingPolicy, against: frozenset[str]
-) -> Iterator[Sighting]:
+class FirstHop:
+    """What a worker has met of sentences, and how many of its items come from accounts of low standing."""
+
+    def __init__(self, window_s: float) -> None:
+        self.met = DecayingSketch(window_s)
+        self._items, self._low = PRIOR, PRIOR * PRIOR_LOW
+
+    def share(self, low: bool) -> float:
+        """The share of low standing, this item's included."""
+        self._items, self._low = self._items + 1, self._low + low
+        if self._items > SHARE_MEMORY:
+            self._items, self._low = self._items / 2, self._low / 2
+        return self._low / self._items
+
+
+def sightings(hop: FirstHop, signals: Signals, policy: EmergingPolicy, against: frozenset[str]) -> Iterator[Sighting]:
     """The item's sentences that have been said before, once for each of their keys; all are met from now on."""
+    why = signals.ran.plan.why if signals.ran else ()
+    low = not LOW.isdisjoint(why) or not against.isdisjoint(signals.labels)
+    usual = hop.share(low)
     found = sentences(signals, policy.shortest)
     if not found:
         return
     event, at = signals.event, signals.extracted_at.timestamp()
     keys = [key for sentence in found for key in sentence.keys]
-    counts = met.count(keys, at).reshape(len(found), -1)
-    met.add(keys, at)
-    why = signals.ran.plan.why if signals.ran else ()
-    low = not LOW.isdisjoint(why) or not against.isdisjoint(signals.labels)
+    counts = hop.met.add(keys, at).reshape(len(found), -1)
     for sentence, count in zip(found, counts, strict=True):
         if (count >= MET).sum() < KEYS_MET:
             continue
@@ -125,6 +142,7 @@ def sightings(
                 text=sentence.text,
                 field=sentence.field,
                 low=low,
+                usual=usual,
                 keys=names,
                 created_at=event.created_at,
                 stream_id=event.stream_id,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import blake2b
-from math import sqrt
+from math import exp, lgamma, log, log1p
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -20,7 +20,6 @@ from rapidfuzz import fuzz
 
 from agents.decide import decide, ground, review
 from agents.emerging.sketch import DecayingSketch
-from agents.text import normalised
 from schemas.decision import Decision
 from schemas.event import Event, Media
 from schemas.policy import EmergingPolicy, Policy
@@ -39,16 +38,14 @@ EXAMPLES = 5
 ALIKE = 0.5
 #: What was said in the past counts half after a day: yesterday's greeting is no news today.
 PAST_HALF_LIFE_S = 86_400.0
-#: Standard deviations by which the share of low standing must exceed that among all sightings.
-DEVIATIONS = 3.0
+#: So many times the share of low standing among all items is taken as usual: a crowd of fans is newer than others.
+USUAL = 2.0
+#: With such a chance at most may as many accounts of low standing have come together by themselves. Some thousand
+#: clusters a day get so far that it is asked.
+CHANCE = 1e-3
 #: Of the keys of its first sentence one, the smallest, calls a burst as soon as it may; under the others, which see the
 #: same at the same time, this many times as many accounts are waited for: edits may have led most of them there.
 OTHER_KEYS = 1.5
-#: How much of the share among all accounts is known before any was seen: as if so many had been, a tenth of them low.
-PRIOR, PRIOR_LOW = 200.0, 0.1
-#: The share among all accounts counts half after so many sightings.
-SHARE_MEMORY = 100_000.0
-
 _NONE = Media(uri="file:///", sha256="0" * 64, bytes=0)
 
 
@@ -69,7 +66,16 @@ class Cluster:
     #: In the order in which they came; each account once.
     said: deque[Said] = field(default_factory=deque)
     accounts: dict[bytes, float] = field(default_factory=dict)
+    #: How many of `said` keep their sighting.
+    examples: int = 0
     called_at: float | None = None
+
+    def let_go(self) -> Said:
+        """Forget the first account."""
+        gone = self.said.popleft()
+        del self.accounts[gone.account]
+        self.examples -= gone.sighting is not None
+        return gone
 
 
 class Burst(NamedTuple):
@@ -95,7 +101,6 @@ class Bursts:
     def __init__(self, *, cells: int = 1 << 18) -> None:
         self._clusters: OrderedDict[str, Cluster] = OrderedDict()
         self._past = DecayingSketch(PAST_HALF_LIFE_S, cells=cells)
-        self._seen, self._low = PRIOR, PRIOR * PRIOR_LOW
 
     def __len__(self) -> int:
         return len(self._clusters)
@@ -110,7 +115,7 @@ class Bursts:
         cluster = self._count(sighting, policy)
         if cluster is None:
             return None
-        return self._burst(sighting.cluster, cluster, policy, sighting.at.timestamp())
+        return self._burst(sighting, cluster, policy)
 
     def _count(self, sighting: Sighting, policy: EmergingPolicy) -> Cluster | None:
         now = sighting.at.timestamp()
@@ -127,13 +132,11 @@ class Bursts:
         account = blake2b(sighting.publisher_id.encode(), digest_size=8).digest()
         if account not in cluster.accounts:
             cluster.accounts[account] = now
-            kept = sighting if len(cluster.said) < EXAMPLES else None
+            kept = sighting if cluster.examples < EXAMPLES else None
+            cluster.examples += kept is not None
             cluster.said.append(Said(now, account, sighting.low, kept))
-            self._seen, self._low = self._seen + 1, self._low + sighting.low
-            if self._seen > SHARE_MEMORY:
-                self._seen, self._low = self._seen / 2, self._low / 2
             if len(cluster.said) > MOST_ACCOUNTS:
-                del cluster.accounts[cluster.said.popleft().account]
+                cluster.let_go()
         return cluster
 
     def called(self, burst: Burst, at: datetime) -> Iterator[Sighting]:
@@ -155,11 +158,10 @@ class Bursts:
     def _let_go(self, key: str, cluster: Cluster, before: float) -> None:
         """What has left the window becomes the cluster's past."""
         while cluster.said and cluster.said[0].at < before:
-            gone = cluster.said.popleft()
-            del cluster.accounts[gone.account]
-            self._past.add([_number(key)], gone.at)
+            self._past.add([_number(key)], cluster.let_go().at)
 
-    def _burst(self, key: str, cluster: Cluster, policy: EmergingPolicy, now: float) -> Burst | None:
+    def _burst(self, sighting: Sighting, cluster: Cluster, policy: EmergingPolicy) -> Burst | None:
+        key, now, usual = sighting.cluster, sighting.at.timestamp(), sighting.usual
         accounts = len(cluster.said)
         first = next((one.sighting for one in cluster.said if one.sighting), None)
         own = first is not None and key == min(first.keys, default=key)
@@ -171,14 +173,11 @@ class Bursts:
         expected = past / self._past.memory_s * policy.window_s
         if accounts < policy.growth * max(1.0, expected):
             return None
-        low, usual = sum(one.low for one in cluster.said), self._low / self._seen
-        doubtful = usual * accounts + DEVIATIONS * sqrt(accounts * usual * (1 - usual))
-        if low < policy.low_standing * accounts or low <= doubtful:
+        low = sum(one.low for one in cluster.said)
+        if low < policy.low_standing * accounts or at_least(low, accounts, min(1.0, USUAL * usual)) > CHANCE:
             return None
         cluster.called_at = now
-        examples = tuple(one.sighting for one in cluster.said if one.sighting)[:EXAMPLES]
-        if not examples:
-            return None
+        examples = tuple(one.sighting for one in cluster.said if one.sighting)
         return Burst(accounts, low, expected, usual, cluster.said[0].at, now, examples)
 
 
@@ -214,9 +213,17 @@ def decision_on(burst: Burst, policy: Policy, now: datetime) -> Decision:
     return decide("emerging", event, policy, [review(reason)], now)
 
 
-def alike(one: str, other: str) -> float:
-    """How alike two sentences are, 0 to 1, whatever their case, width and marks."""
-    return fuzz.ratio(normalised(one), normalised(other)) / 100.0
+def at_least(hits: int, of: int, chance: float) -> float:
+    """The probability of so many hits or more among so many, each with that chance (binomial)."""
+    if hits <= 0 or chance >= 1.0:
+        return 1.0
+    if chance <= 0.0:
+        return 0.0
+    whole, yes, no = lgamma(of + 1), log(chance), log1p(-chance)
+    return min(
+        1.0,
+        sum(exp(whole - lgamma(k + 1) - lgamma(of - k + 1) + k * yes + (of - k) * no) for k in range(hits, of + 1)),
+    )
 
 
 def _number(key: str) -> int:

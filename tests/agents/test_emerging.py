@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from agents.emerging.agent import Emerging
-from agents.emerging.bursts import MOST_ACCOUNTS, Bursts, decision_on
+from agents.emerging.bursts import MOST_ACCOUNTS, Bursts, at_least, decision_on
 from agents.emerging.sentences import BANDS, MOST, keys_of, sentences
 from agents.emerging.sketch import DecayingSketch
 from agents.text import normalised
@@ -150,7 +150,7 @@ def test_many_accounts_of_low_standing_that_say_the_same_within_minutes_are_call
     assert (decision.agent, decision.action, decision.content_id) == ("emerging", "review", "c-0")
     reason = decision.reasons[0]
     assert (reason.code, reason.score, reason.threshold) == ("RUMOR-EMERGING", 1.0, 0.5)
-    assert reason.evidence[0].text.startswith("12 accounts said it within 110 s, from 2026-03-01T12:00:00Z")
+    assert reason.evidence[0].text.startswith("8 accounts said it within 70 s, from 2026-03-01T12:00:00Z")
     assert [one.entry for one in reason.evidence[1:]] == ["c-0", "c-1", "c-2", "c-3", "c-4"]
     assert decision.stop is None and decision.label is None
 
@@ -182,19 +182,23 @@ def test_what_grows_no_faster_than_it_always_did_is_not_called_and_what_does_is(
 
 
 def test_where_most_accounts_are_new_low_standing_alone_says_little(make):
-    bursts = Bursts(cells=1 << 10)
-    others = [
-        sighting(make, number, 0.0, cluster=f"k-{number}", text=f"各说各的第{number}句话", low=number % 10 < 7)
-        for number in range(3000)
-    ]
-    assert called(bursts, others) == []
-    assert called(bursts, [sighting(make, 10_000 + n, 10.0 * n, low=n % 10 < 7) for n in range(30)]) == []
+    rows = [sighting(make, n, 10.0 * n, low=n % 10 < 7, usual=0.6) for n in range(60)]
+    assert called(Bursts(cells=1 << 10), rows) == []
+    assert len(called(Bursts(cells=1 << 10), [sighting(make, n, 10.0 * n, low=n % 10 < 7) for n in range(60)])) == 1
+
+
+def test_chance_is_told_by_the_binomial_tail():
+    assert at_least(0, 10, 0.2) == 1.0
+    assert at_least(10, 10, 0.5) == pytest.approx(2**-10)
+    assert at_least(3, 5, 0.3) == pytest.approx(10 * 0.3**3 * 0.7**2 + 5 * 0.3**4 * 0.7 + 0.3**5)
+    assert (at_least(1, 5, 0.0), at_least(5, 5, 1.0)) == (0.0, 1.0)
+    assert 0.0 < at_least(400, 500, 0.24) < 1e-100
 
 
 def test_a_key_shared_by_chance_counts_for_nothing(make):
     bursts = Bursts(cells=1 << 10)
     other = "The quick brown fox jumps over the lazy dog"
-    mixed = [sighting(make, n, 5.0 * n, text=CLAIM if n % 2 else other) for n in range(22)]
+    mixed = [sighting(make, n, 5.0 * n, text=CLAIM if n % 2 else other) for n in range(14)]
     assert called(bursts, mixed) == []
 
 
@@ -207,6 +211,15 @@ def test_it_is_asked_again_only_after_the_quiet_time_also_under_other_keys(make)
     assert called(elsewhere, [*told, *(sighting(make, n, 200 + 10.0 * n, cluster="b") for n in range(60))]) == []
     later = [sighting(make, 100 + n, POLICY.quiet_s + 1000 + 10.0 * n, cluster="b") for n in range(60)]
     assert len(called(elsewhere, later)) == 1
+
+
+def test_a_burst_that_comes_long_after_the_first_words_still_shows_who_said_it(make):
+    bursts = Bursts(cells=1 << 10)
+    slow = [sighting(make, n, 300.0 * n) for n in range(30)]
+    assert called(bursts, slow) == []
+    (burst,) = called(bursts, [sighting(make, 100 + n, 9000 + 10.0 * n) for n in range(60)])
+    assert len(burst.examples) == 5
+    assert all(one.at >= make.at(9000 - POLICY.window_s) for one in burst.examples)
 
 
 def test_memory_is_bounded_for_one_cluster_and_for_all(make, monkeypatch):

@@ -10,9 +10,9 @@ which 8 to 30 % are of low standing; 55 % in words of their own around the event
 15 % its slogan word for word.
 
 Bot bursts: 25 to 250 accounts, 60 to 95 % of low standing, within 3 to 40 minutes, growing; three to six wordings of
-one claim, each copy with up to three edits (a word for another, marks, pictures, words before or after), four of five
-times as the title, else as a sentence of the description. One in five of the bursts hires older accounts (45 to 60 %
-low).
+one claim, each with other words for a quarter of its words; each copy with up to three edits (a word for another,
+marks, pictures, words before or after), four of five times as the title, else as a sentence of the description. One in
+five of the bursts hires older accounts (45 to 60 % low).
 
 Real platforms are not so simple: what a simulation finds says that a method can work, not how well it will.
 """
@@ -27,6 +27,8 @@ from typing import NamedTuple
 LOW = 0.12
 DAY_S = 86_400.0
 ACCOUNTS = 200_000
+#: Share of a claim's words that each of its wordings puts in another way.
+OTHER_WORDS = 0.25
 _MARKS = ("！", "!!!", "～", "…", " ", "🔥", "⚠️", "，", "【", "】", "👇")
 
 
@@ -123,7 +125,11 @@ class Day:
         begin, length = chance.uniform(0.05, 0.95) * DAY_S, chance.uniform(180, 2400)
         size = chance.randint(25, 250)
         share = chance.uniform(0.45, 0.6) if chance.random() < 0.2 else chance.uniform(0.6, 0.95)
-        wordings = [self._said(chance.randint(6, 12)) for _ in range(chance.randint(3, 6))]
+        claim = [self._said(1) for _ in range(chance.randint(6, 12))]
+        wordings = [
+            "".join(self._said(1) if chance.random() < OTHER_WORDS else word for word in claim)
+            for _ in range(chance.randint(3, 6))
+        ]
         times = sorted(begin + length * chance.random() ** 0.6 for _ in range(size))
         for at in times:
             said = self._edited(chance.choice(wordings))

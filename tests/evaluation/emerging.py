@@ -10,9 +10,8 @@ from time import perf_counter
 from typing import NamedTuple
 from zlib import crc32
 
-from agents.emerging.agent import sightings, speaking_against
+from agents.emerging.agent import FirstHop, sightings, speaking_against
 from agents.emerging.bursts import Bursts
-from agents.emerging.sketch import DecayingSketch
 from schemas.event import Event, Media
 from schemas.plan import Plan, Ran
 from schemas.policy import EmergingPolicy, default_policy
@@ -66,7 +65,7 @@ def signals_of(item: Item, number: int) -> Signals:
 def watched(day: Day, policy: EmergingPolicy) -> Result:
     """The day as three workers see it: each has a third of the partitions, of both hops."""
     against = speaking_against(default_policy())
-    met = [DecayingSketch(policy.window_s) for _ in range(WORKERS)]
+    met = [FirstHop(policy.window_s) for _ in range(WORKERS)]
     bursts = [Bursts() for _ in range(WORKERS)]
     calls, seen, items, seconds = [], 0, 0, 0.0
     for number, item in enumerate(day):
