@@ -18,12 +18,13 @@ from prometheus_client import Counter, Gauge
 
 from agents.judging import JudgingAgent
 from agents.recycled.judge import decision_on, recycled
+from agents.recycled.listed import ListedClips, decision_on_listed
 from agents.recycled.named import named
 from agents.recycled.pictures import keyed
 from agents.recycled.store import FootageStore
 from schemas.signals import Signals
 from schemas.spread import Footage
-from schemas.topics import FOOTAGE, POLICIES, SIGNALS, Topic
+from schemas.topics import FOOTAGE, POLICIES, RUMORS, SIGNALS, Topic
 from streams.agent import Assigned, Context, Incoming, Outgoing
 
 DAY_S = 86_400.0
@@ -39,7 +40,7 @@ class Recycled(JudgingAgent):
 
     name = "recycled"
     inputs = (SIGNALS, FOOTAGE)
-    views: ClassVar[tuple[Topic, ...]] = (POLICIES,)
+    views: ClassVar[tuple[Topic, ...]] = (POLICIES, RUMORS)
     outputs: ClassVar[tuple[Topic, ...]] = (*JudgingAgent.outputs, FOOTAGE)
 
     def __init__(self, context: Context) -> None:
@@ -47,6 +48,8 @@ class Recycled(JudgingAgent):
         self._folder: Path | None = None
         self._stores: dict[int, FootageStore] = {}
         self._asked: OrderedDict[str, None] = OrderedDict()
+        self._made_of = -1
+        self._listed = ListedClips([], context.clock())
         registry = context.metrics.registry
         self._bytes = Gauge("veristream_recycled_index_bytes", "What known footage takes on disk", registry=registry)
         self._calls = Counter("veristream_recycled_calls", "Items that people were asked about", registry=registry)
@@ -94,11 +97,22 @@ class Recycled(JudgingAgent):
         if not policy.recycled.enabled:
             return
         if isinstance(message.value, Signals):
+            yield from self._on_list(message.value)
             for footage in pictures_of(message.value):
                 yield Outgoing(FOOTAGE, footage.bucket, footage)
         elif (store := self._stores.get(message.partition)) is not None:
             yield from self._met(store, message.value)
             store.read_up_to(FOOTAGE.name, message.offset + 1)
+
+    def _on_list(self, signals: Signals) -> Iterator[Outgoing]:
+        """Ask about an item that shows the clip of a listed rumour, whatever its text says."""
+        policy, now = self.context.policy, self.context.clock()
+        view = self.context.views[RUMORS.name]
+        if self._made_of != view.version or (self._listed.stale_at and self._listed.stale_at <= now):
+            self._listed, self._made_of = ListedClips(view.rows.values(), now), view.version
+        if found := self._listed.shown(signals.frames, policy.recycled):
+            self._calls.inc()
+            yield from self.decided(decision_on_listed(signals.event, found, policy, now), policy)
 
     def _met(self, store: FootageStore, footage: Footage) -> Iterator[Outgoing]:
         policy, now = self.context.policy, self.context.clock()

@@ -40,15 +40,16 @@ class Keyed(NamedTuple):
 
 def packed(frames: Sequence[FrameHash]) -> NDArray[np.uint8]:
     """Hashes as bytes, one a row."""
-    return np.frombuffer(bytes.fromhex("".join(frame.pdq for frame in frames)), np.uint8).reshape(-1, 32)
+    codes = bytearray.fromhex("".join(frame.pdq for frame in frames))
+    return np.array(codes, np.uint8).reshape(len(frames), 32)
 
 
 def keyed(frames: Sequence[FrameHash]) -> Keyed:
     """The keys of an item, and the pictures that they were made of."""
-    scenes = _scenes([frame for frame in frames if frame.quality >= LEAST_QUALITY])
-    if not scenes:
+    shown = scenes([frame for frame in frames if frame.quality >= LEAST_QUALITY])
+    if not shown:
         return Keyed((), ())
-    bits = np.unpackbits(packed(scenes), axis=1)
+    bits = np.unpackbits(packed(shown), axis=1)
     made = (bits[:, _PLACES].astype(np.uint64) * _POWERS).sum(axis=2)
     rank = (made + (np.arange(WAYS, dtype=np.uint64) << np.uint64(BITS))) * np.uint64(0x9E3779B97F4A7C15)
     order = np.argsort(rank, axis=None)
@@ -59,7 +60,7 @@ def keyed(frames: Sequence[FrameHash]) -> Keyed:
         if len(keys) == KEYS:
             break
     kept = sorted(dict.fromkeys(keys.values()))[:PICTURES]
-    return Keyed(tuple(keys), tuple(scenes[scene] for scene in kept))
+    return Keyed(tuple(keys), tuple(shown[scene] for scene in kept))
 
 
 def same(new: Sequence[FrameHash], old: Sequence[FrameHash], distance: int) -> list[tuple[FrameHash, FrameHash, int]]:
@@ -75,7 +76,7 @@ def same(new: Sequence[FrameHash], old: Sequence[FrameHash], distance: int) -> l
     ]
 
 
-def _scenes(frames: Sequence[FrameHash]) -> list[FrameHash]:
+def scenes(frames: Sequence[FrameHash]) -> list[FrameHash]:
     """One picture of each scene, the first."""
     found: list[FrameHash] = []
     codes: list[int] = []

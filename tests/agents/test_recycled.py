@@ -12,11 +12,12 @@ from agents.recycled.agent import Recycled, pictures_of
 from agents.recycled.named import Named, differ, later, named
 from agents.recycled.pictures import KEYS, PICTURES, keyed, same
 from agents.recycled.store import FootageStore
+from schemas.bank import BankFrame
 from schemas.message import decode, encode
 from schemas.policy import default_policy
 from schemas.signals import FrameHash
 from schemas.spread import Footage
-from schemas.topics import FOOTAGE, POLICIES, SIGNALS
+from schemas.topics import FOOTAGE, POLICIES, RUMORS, SIGNALS
 from streams.agent import Context, Incoming
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -159,7 +160,7 @@ class World:
 
     async def worker(self):
         metrics = Metrics(CollectorRegistry())
-        views = {POLICIES.name: View(POLICIES, metrics)}
+        self.views = views = {topic.name: View(topic, metrics) for topic in Recycled.views}
         views[POLICIES.name].apply(b"default", encode(default_policy()))
         settings = Settings(policy="default", index_dir=self.folder)
         agent = Recycled(Context(settings, metrics, views, lambda: self.make.now, self._read_back))
@@ -254,3 +255,25 @@ async def test_a_restart_knows_the_past_also_without_its_disk(make, world, tmp_p
         assert len(world.through(again, item(make, 2, "武汉暴雨", frames(8, 1), at=60.0))) == 2
         await again.stop()
         del world.history[-KEYS:]
+
+
+async def test_the_clip_of_a_listed_rumour_asks_whatever_the_text_says_while_the_entry_is_in_force(make, world):
+    agent = await world.worker()
+    clip = tuple(BankFrame(pdq=frame.pdq, quality=frame.quality, at_s=frame.at_s) for frame in frames(6, 1))
+    signals = item(make, 1, "快看", frames(6, 1, 4))
+
+    def asked(**changes):
+        row = make.rumor("山洪冲走了整个村庄的人", frames=clip, **changes)
+        world.views[RUMORS.name].apply(row.rumor_id.encode(), encode(row))
+        return [each for each in agent.handle(Incoming(SIGNALS.name, 0, 0, signals)) if each.topic is not FOOTAGE]
+
+    decision, review = asked(status="suspected")
+    assert (decision.value.action, decision.value.stop, review.topic.name) == ("review", None, "reviews")
+    reason = decision.value.reasons[0]
+    assert (reason.code, reason.evidence[0].entry) == ("RUMOR-RECYCLED", "r-1")
+    assert reason.evidence[1].text.endswith("4 bits apart")
+    assert make.wire(decision.value) == decision.value
+    assert asked(status="true") == []
+    assert asked(added_at=make.at(-100), expires_at=make.at(-50)) == []
+    other = item(make, 2, "快看", frames(6, 2))
+    assert [each for each in agent.handle(Incoming(SIGNALS.name, 0, 0, other)) if each.topic is not FOOTAGE] == []
