@@ -159,5 +159,9 @@ _CODES = (
 CATALOGUE: dict[str, ReasonCode] = {code.code: code for code in _CODES}
 """code → its meaning, in the order of the docs."""
 
+#: Of items that repeat a claim that had been refuted before they came.
+REFUTED = "RUMOR-REFUTED"
+#: Of all items that repeat a listed claim.
+CLAIM_REPEATED = frozenset({REFUTED, "RUMOR-REFUTED-LATER", "RUMOR-SUSPECTED"})
 #: The reasons of questions that are about all that was decided on an item.
 APPEALS = frozenset({"COMPLAINT-APPEAL"})

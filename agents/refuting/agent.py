@@ -24,6 +24,7 @@ from schemas.bank import Rumor
 from schemas.decision import Decision, stable_id
 from schemas.event import Event
 from schemas.message import encode
+from schemas.reasons import REFUTED
 from schemas.signals import Signals
 from schemas.topics import DECISIONS, POLICIES, REFUTATIONS, RUMORS, SIGNALS, Topic
 from streams.agent import Assigned, Context, Incoming, Outgoing
@@ -347,5 +348,5 @@ class Refuting(JudgingAgent):
 
 def _refuted_in(decision: Decision) -> Iterator[str]:
     for reason in decision.reasons:
-        if reason.code == "RUMOR-REFUTED":
+        if reason.code == REFUTED:
             yield from (evidence.entry for evidence in reason.evidence if evidence.entry)

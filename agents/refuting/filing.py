@@ -15,9 +15,7 @@ from typing import Any, NamedTuple
 from schemas.bank import Rumor
 from schemas.decision import Decision
 from schemas.orders import Refutation
-
-#: Codes of items that repeat a listed claim.
-REPEATS = frozenset({"RUMOR-REFUTED", "RUMOR-REFUTED-LATER", "RUMOR-SUSPECTED"})
+from schemas.reasons import CLAIM_REPEATED
 
 
 class Record(NamedTuple):
@@ -99,7 +97,7 @@ class Filing:
         entries = {
             evidence.entry
             for reason in decision.reasons
-            if reason.code in REPEATS
+            if reason.code in CLAIM_REPEATED
             for evidence in reason.evidence
             if evidence.entry
         }

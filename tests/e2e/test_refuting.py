@@ -58,10 +58,11 @@ async def test_what_was_published_is_refuted_when_its_claim_is_and_stands_in_the
         assert (order.text, order.published_at) == ("樱桃核有毒，治不了近视。", event.created_at)
         assert len(seen) == 1, "nothing else was published with that claim"
 
-    # The answer that stands is the later one, and the label was ordered with it.
-    async with Feed(settings, [VERDICTS, LABELS], from_beginning=True) as feed:
+    # The label was ordered with it, and the answer that stands says so.
+    async with Feed(settings, [LABELS], from_beginning=True) as feed:
         label = await arrives(feed, LABELS, lambda m: m.content_id == event.content_id)
         assert label.decision_id == order.decision_id
+    async with Feed(settings, [VERDICTS], from_beginning=True) as feed:
         changed = await arrives(feed, VERDICTS, lambda m: m.replaces == verdict.verdict_id)
         assert changed.verdict == "publish_labelled"
 
