@@ -8,10 +8,10 @@ from agents.review.points import BANK_POINTS, QUERY_POINTS, Describer
 from schemas.signals import FramePoints
 from streams.extraction.detector import Detector, Findings, Frame, Source
 
-#: Seconds between two frames that are described, unless the later shows another scene: a frame costs two milliseconds
-#: and nine kilobytes.
+#: Seconds between two frames that are described, unless the later shows another scene: a frame costs five milliseconds
+#: and 27 kilobytes.
 APART_S = 0.9
-#: Frames of an entry's media that are described at most: six kilobytes each, and a message holds a million bytes.
+#: Frames of an entry's media that are described at most: seven kilobytes each, and a message holds a million bytes.
 MOST_OF_ENTRY = 60
 
 

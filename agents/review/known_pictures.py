@@ -1,6 +1,6 @@
 """Known pictures: what an item's points agree with in the hash bank, said as signals `copy`.
 
-The comparison is made in extraction's worker, since points are too large to be sent on: nine kilobytes a frame.
+The comparison is made in extraction's worker, since points are too large to be sent on: 27 kilobytes a frame.
 """
 
 from __future__ import annotations

@@ -24,15 +24,18 @@ from schemas.signals import FramePoints
 TABLES, KEY_BITS = 8, 18
 #: Corners with one key beyond which it tells nothing: sky, letters, what every picture has.
 MOST_ALIKE = 200
-#: Votes of a frame of the bank from which it is compared, and how many are compared at most, those with most votes.
-LEAST_VOTES, MOST_COMPARED = 3, 8
+#: Votes of a frame of the bank from which it is compared, and how many are compared at most, those with most votes. A
+#: key has one vote, which the corners of the bank that have it share.
+LEAST_VOTES, MOST_COMPARED = 0.5, 12
 #: Frames of the bank that came since the tables were made, and are compared one by one (0.3 ms each) until then.
 MOST_NEW = 32
+#: How many times as large a table may be as what is new and is still made anew with it.
+GROWTH = 4
 #: Points that agree from which a frame counts at all.
 LEAST_AGREEING = 6
 
 _CHOSEN = np.stack([np.random.default_rng(seed).choice(256, KEY_BITS, replace=False) for seed in range(TABLES)])
-_POWERS = (1 << np.arange(KEY_BITS)).astype(np.int64)
+_POWERS = (1 << np.arange(KEY_BITS)).astype(np.int32)
 
 
 class Copy(NamedTuple):
@@ -66,7 +69,7 @@ class _Tables(NamedTuple):
     """Sorted keys, one table after the other, and the number of the frame of each."""
 
     frames: tuple[_Known, ...]
-    keys: tuple[NDArray[np.int64], ...]
+    keys: tuple[NDArray[np.int32], ...]
     owners: tuple[NDArray[np.int32], ...]
 
 
@@ -75,9 +78,12 @@ class PointBank:
 
     def __init__(self, entries: Iterable[HashEntry] = ()) -> None:
         self._lock = threading.Lock()
+        #: Held while tables are made, which takes seconds for many frames: nobody who changes entries waits for it.
+        self._making = threading.Lock()
         self._entries: dict[str, _Entry] = {}
         self._new: list[_Known] = []
-        self._tables = _tables(())
+        #: From large to small.
+        self._parts: list[_Tables] = []
         for entry in entries:
             self.put(entry.entry_id, entry)
 
@@ -96,18 +102,16 @@ class PointBank:
 
     def find(self, frames: Sequence[FramePoints], now: datetime) -> list[Copy]:
         """For each frame and each entry that it shows, the frame of the entry that agrees best."""
+        if not self._entries:
+            return []
+        self._make(now)
         with self._lock:
-            if not self._entries:
-                return []
-            if len(self._new) > MOST_NEW:
-                known = (*self._tables.frames, *self._new)
-                self._tables, self._new = _tables([one for one in known if self._in_force(one, now)]), []
-            tables, new, entries = self._tables, tuple(self._new), dict(self._entries)
+            parts, new, entries = tuple(self._parts), tuple(self._new), dict(self._entries)
         compare = Comparer()
         best: dict[tuple[str, float], Copy] = {}
         for frame in frames:
             query = unpacked(frame)
-            for known in (*_candidates(tables, query), *new):
+            for known in (*_candidates(parts, query), *new):
                 if entries.get(known.entry.entry_id) is not known.entry or _expired(known.entry, now):
                     continue
                 agreeing = compare.agreeing(query, known.points)
@@ -118,6 +122,21 @@ class PointBank:
                     best[key] = Copy(*key, known.at_s, agreeing, known.entry.known_good)
         return list(best.values())
 
+    def _make(self, now: datetime) -> None:
+        """Make a table of what is new, and one of it and of those that are not much larger: each frame is sorted anew
+        a few times only."""
+        with self._making:
+            with self._lock:
+                count = len(self._new)
+                frames, parts = list(self._new), list(self._parts)
+                if count <= MOST_NEW:
+                    return
+            while parts and len(parts[-1].frames) < GROWTH * len(frames):
+                frames = [*parts.pop().frames, *frames]
+            made = _tables([one for one in frames if self._in_force(one, now)])
+            with self._lock:
+                self._parts, self._new = [*parts, made], self._new[count:]
+
     def _in_force(self, known: _Known, now: datetime) -> bool:
         return self._entries.get(known.entry.entry_id) is known.entry and not _expired(known.entry, now)
 
@@ -126,15 +145,14 @@ def _expired(entry: _Entry, now: datetime) -> bool:
     return entry.expires_at is not None and entry.expires_at <= now
 
 
-def _keys(codes: NDArray[np.uint8]) -> list[NDArray[np.int64]]:
+def _keys(codes: NDArray[np.uint8]) -> list[NDArray[np.int32]]:
     bits = np.unpackbits(codes, axis=1)
-    return [bits[:, chosen].astype(np.int64) @ _POWERS for chosen in _CHOSEN]
+    return [bits[:, chosen].astype(np.int32) @ _POWERS for chosen in _CHOSEN]
 
 
 def _tables(frames: Sequence[_Known]) -> _Tables:
     if not frames:
-        empty = np.zeros(0, np.int64)
-        return _Tables((), (empty,) * TABLES, (empty.astype(np.int32),) * TABLES)
+        return _Tables((), (), ())
     owners = np.repeat(np.arange(len(frames), dtype=np.int32), [len(one.points.codes) for one in frames])
     keys, sorted_owners = [], []
     for of_table in _keys(np.concatenate([one.points.codes for one in frames])):
@@ -144,18 +162,31 @@ def _tables(frames: Sequence[_Known]) -> _Tables:
     return _Tables(tuple(frames), tuple(keys), tuple(sorted_owners))
 
 
-def _candidates(tables: _Tables, query: Points) -> list[_Known]:
+def _candidates(parts: Sequence[_Tables], query: Points) -> list[_Known]:
     """The frames of the bank with most votes."""
-    if not tables.frames or not len(query.codes):
+    if not len(query.codes):
         return []
-    votes = np.zeros(len(tables.frames), np.int64)
-    for wanted, keys, owners in zip(_keys(query.codes), tables.keys, tables.owners, strict=True):
-        begin, end = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
+    wanted = _keys(query.codes)
+    found: list[tuple[float, _Known]] = []
+    for tables in parts:
+        if tables.frames:
+            votes = _votes(tables, wanted)
+            most = np.argsort(-votes, kind="stable")[:MOST_COMPARED]
+            found += [(votes[place], tables.frames[place]) for place in most if votes[place] >= LEAST_VOTES]
+    found.sort(key=lambda one: -one[0])
+    return [known for _, known in found[:MOST_COMPARED]]
+
+
+def _votes(tables: _Tables, wanted: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
+    """For each frame of the tables, the keys that it shares."""
+    votes = np.zeros(len(tables.frames))
+    for of_table, keys, owners in zip(wanted, tables.keys, tables.owners, strict=True):
+        begin, end = np.searchsorted(keys, of_table, "left"), np.searchsorted(keys, of_table, "right")
         count = end - begin
         told = (count > 0) & (count <= MOST_ALIKE)
         begin, count = begin[told], count[told]
         if len(count):
             steps = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-            votes += np.bincount(owners[np.repeat(begin, count) + steps], minlength=len(votes))
-    most = np.argsort(-votes, kind="stable")[:MOST_COMPARED]
-    return [tables.frames[place] for place in most if votes[place] >= LEAST_VOTES]
+            named = owners[np.repeat(begin, count) + steps]
+            votes += np.bincount(named, weights=np.repeat(1 / count, count), minlength=len(votes))
+    return votes

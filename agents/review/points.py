@@ -19,10 +19,10 @@ from schemas.signals import FramePoints
 #: Longer side, in pixels, at which pictures are described: places are bytes, and a frame costs a millisecond.
 SIDE = 256
 #: Points of an item's frame, and of a bank's at most. An item's frame has more: words over it take some.
-QUERY_POINTS, BANK_POINTS = 250, 128
+QUERY_POINTS, BANK_POINTS = 400, 160
 #: Points that are looked for, and the side, in pixels, of the cells from which the strongest are taken in turn: of a
 #: frame's strongest points most lie in the words over it, if there are any.
-LOOKED_FOR, CELL = 500, 32
+LOOKED_FOR, CELL = 600, 32
 #: Bytes of a point: its description, and its place.
 WIDTH = 34
 #: Bits of 256 in which descriptions of one corner differ at most; of different corners they differ in 128 as a rule.
@@ -63,7 +63,7 @@ class Describer:
         cv2.setNumThreads(1)  # processes × threads = cores
         self._cv2: Any = cv2
         self._most = most
-        self._orb = cv2.ORB_create(LOOKED_FOR, 1.2, 8, PATCH, fastThreshold=CONTRAST, patchSize=PATCH)
+        self._orb = self._cv2.ORB_create(LOOKED_FOR, 1.2, 8, PATCH, fastThreshold=CONTRAST, patchSize=PATCH)
 
     def describe(self, grey: NDArray[np.uint8], *, mirrored: bool = False) -> bytes:
         """Points of a picture (height × width of luma), or of its mirror image, from all over it; packed."""

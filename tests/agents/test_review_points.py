@@ -115,6 +115,19 @@ def test_the_tables_find_what_comparing_one_by_one_finds() -> None:
         assert [copy.entry_id for copy in found if copy.points >= LEAST] == [f"b-{seed}"]
 
 
+def test_what_comes_while_it_is_asked_is_found_at_once_and_later() -> None:
+    bank = PointBank()
+    frames = [points(picture(seed)) for seed in range(6)]
+    other = points(picture(6))
+    for number in range(4 * MOST_NEW):
+        bank.put(f"b-{number}", entry(f"b-{number}", frames[number] if number < 6 else other))
+        if number % 20 == 0:
+            assert "b-0" in {copy.entry_id for copy in bank.find([frames[0]], NOW)}
+    for seed in range(6):
+        found = bank.find([frames[seed]], NOW)
+        assert [copy.entry_id for copy in found if copy.points >= LEAST] == [f"b-{seed}"]
+
+
 def test_what_is_taken_out_replaced_switched_off_or_expired_is_not_found() -> None:
     frame, query = points(picture(1)), [points(picture(1))]
     bank = PointBank([entry("b", frame, expires_at=NOW + timedelta(days=1))])
