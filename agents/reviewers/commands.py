@@ -249,6 +249,25 @@ def _one(tasks: list[Task], name: str) -> Task:
     return found[0]
 
 
+def _item(named: Settings, name: str, days: float) -> WorkItem:
+    """The item that a name means: its event, content, a decision or a review on it. Also one that was stopped and that
+    nobody was asked about."""
+    from agents.reviewers.people import work
+
+    rows: dict[str, WorkItem] = run(work(named, days))
+    found = [row for row in rows.values() if name in _names(row)]
+    if not found:
+        raise typer.Exit(fail(f"{name!r} is not on the work list: name the event, with --publisher and --content"))
+    if len(found) > 1:
+        raise typer.Exit(fail(f"{name!r} means {len(found)} items: {', '.join(row.event_id for row in found[:10])}"))
+    return found[0]
+
+
+def _names(row: WorkItem) -> set[str]:
+    asked = {each.review_id for each in row.questions} | {each.decision_id for each in row.questions}
+    return {row.event_id, row.content_id, *asked, *(each.decision_id for each in row.positions), *row.decisions}
+
+
 def _taken(task: Task, reviewer: str) -> str:
     """Why a reviewer may not take a task."""
     review = f"review {task.question.review_id}"
@@ -277,13 +296,9 @@ def _about(
         if not (item and publisher and content):
             raise typer.Exit(fail("an item that is not on the work list is named by --item, --publisher and --content"))
         return {"publisher_id": publisher, "event_id": name, "content_id": content}
-    tasks = _tasks(named, days, datetime.now(UTC))
     if item:
-        found = _found(tasks, name)
-        if len({task.item.event_id for task in found}) > 1:
-            raise typer.Exit(fail(f"{name!r} means several items: name the event"))
-        return about_item(found[0].item)
-    task = _one(tasks, name)
+        return about_item(_item(named, name, days))
+    task = _one(_tasks(named, days, datetime.now(UTC)), name)
     if not force and not free_for(task, reviewer):
         hint = "" if not task.is_open else " (--force rules nevertheless)"
         if task.question.state == "settled":

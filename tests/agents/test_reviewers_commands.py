@@ -171,6 +171,15 @@ def test_an_item_that_is_on_no_list_is_named_whole_or_not_at_all(console):
     assert code == 1 and "--item, --publisher and --content" in why
 
 
+def test_what_was_removed_without_a_person_is_ruled_on_by_its_content(console, make):
+    removed = make.decision("review", "takedown", "REVIEW-HASH", event=make.upload())
+    console.rows["e-1"] = decided(begun(removed), removed, POLICY, make.now)
+    assert console("list", "--all")[1] == ["0 in all"], "nobody was asked about it"
+    code, (said,) = console("rule", "c-1", "keep", *WHO, "--item")
+    assert code == 0 and said.endswith("c-1 is to keep")
+    assert (console.sent[0].event_id, console.sent[0].review_id) == ("e-1", None)
+
+
 def test_a_refusal_is_said_with_its_field(console):
     name = console.ask(1)
     console.refuse = Refused("reviewer_id", "'ann' is none of the policy's `reviewers.seniors`")
