@@ -51,7 +51,8 @@ AGAIN = {
     "brighter": Again(filters=(("lutyuv", "y=val+20"),)),
     "small_logo": Again(filters=(("drawbox", "iw*0.82:ih*0.05:iw*0.13:ih*0.1:white:fill"),)),
 }
-#: What was said at first, what is said now, and whether a person is to be asked. None of these was tuned on.
+#: What was said at first, what is said now, and whether a person is to be asked. Nothing was tuned on the titles; how
+#: many bits a key has was chosen on these clips.
 TITLES = (
     ("2021年7月20日河南郑州特大暴雨现场", "武汉昨夜特大暴雨，街道成河", True),
     ("Wildfire near Los Angeles, January 2025", "Maui is burning right now, pray for Hawaii", True),
