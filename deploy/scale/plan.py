@@ -31,7 +31,7 @@ EXTRACTION = "extraction.tier0.vs_full_decode.h264_720p.with_detectors"
 EVENTS = "events.identity.vs_bare_aiokafka"
 LOOKUP = "review.lookup_ms.100k"
 TERMS = "review.terms_us"
-RUMORS = "rumor.match_ms.1k"
+RUMORS = "rumor.match_ms.1k_entries"
 RECOVERY = "state.recovery_s_per_million_rows"
 VERDICT_MB = "state.verdict_mb.100k_items"
 

@@ -320,17 +320,32 @@ def test_rumor_judges_by_a_new_policy_from_the_next_message_on_and_names_it(make
     assert (codes(messages), value(messages, "decisions").policy.version) == ([], 2)
 
 
-def test_rumor_makes_its_list_again_only_when_it_has_changed(make, world, monkeypatch):
+def test_rumor_takes_changes_up_without_making_its_list_again(make, world, monkeypatch):
     made = []
-    monkeypatch.setattr("agents.rumor.agent.RumorList", lambda rows, now: made.append(rows) or RumorList(rows, now))
+
+    def counted(*arguments, **options):
+        made.append(RumorList(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr("agents.rumor.agent.RumorList", counted)
+    world.put(RUMORS, make.rumor("明天全市停水三天请做好准备"))
     agent = Rumor(world.context)
-    made.clear()
-    for _ in range(3):
-        sent(agent, make.signals())
-    world.put(RUMORS, make.rumor(CLAIM))
-    for _ in range(3):
-        sent(agent, make.signals())
-    assert len(made) == 2
+    signals = make.signals(event=make.upload(title=CLAIM))
+    assert codes(sent(agent, signals)) == []
+    world.put(RUMORS, make.rumor(CLAIM, rumor_id="r-2"))
+    assert codes(sent(agent, signals)) == ["RUMOR-REFUTED"]
+    world.delete(RUMORS, "r-2")
+    assert codes(sent(agent, signals)) == []
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(("installed", "expected"), [(True, "use-multilingual-v3"), (False, "not installed")])
+def test_rumor_says_whether_it_looked_by_meaning(make, world, monkeypatch, installed, expected):
+    monkeypatch.setattr("agents.rumor.meaning.installed", lambda: installed)
+    agent = Rumor(world.context)
+    assert value(sent(agent, make.signals()), "decisions").models["rumor.meaning"] == expected
+    world.put(POLICIES, make.policy(version=2, rumor={"meaning": "off"}))
+    assert value(sent(agent, make.signals()), "decisions").models["rumor.meaning"] == "off"
 
 
 # Verdict

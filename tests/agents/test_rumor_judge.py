@@ -86,9 +86,39 @@ def test_of_several_rumours_each_is_a_ground_and_the_most_severe_comes_first(dec
     assert decision.label.level == 0
 
 
-def test_only_refuted_rumours_have_a_refutation_to_show(repeated):
+def test_only_refuted_rumours_have_a_refutation_to_show(make, repeated):
     matches = [repeated("suspected"), repeated(rumor_id="a"), repeated("true"), repeated(rumor_id="b")]
-    assert [match.rumor.rumor_id for match in refuted(matches)] == ["a", "b"]
+    assert [match.rumor.rumor_id for match in refuted(matches, make.policy().rumor)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("stance", "code", "words"),
+    [
+        ("refuted", "RUMOR-REFUTING", "refutes"),
+        ("mocked", "RUMOR-REFUTING", "mocks"),
+        ("asked", "RUMOR-MENTIONED", "asks about"),
+        ("reported", "RUMOR-MENTIONED", "reports"),
+    ],
+)
+@pytest.mark.parametrize("status", ["refuted", "suspected"])
+def test_what_does_not_assert_a_claim_passes_and_is_named_for_what_it_does(
+    make, decided, repeated, status, stance, code, words
+):
+    match = repeated(status, score=0.1)._replace(stance=stance)
+    decision = decided(matches=[match], on_refuted="takedown")
+    assert (decision.action, codes(decision), decision.label) == ("allow", [code], None)
+    assert decision.reasons[0].evidence == (Evidence(entry="r-1", text=f"title {words}: 喝盐水可以预防"),)
+    assert refuted([match], make.policy().rumor) == []
+
+
+def test_what_is_too_unsure_to_be_an_assertion_passes_unnamed(decided, repeated):
+    assert codes(decided(matches=[repeated(score=0.59)], match=0.6)) == []
+    assert codes(decided(matches=[repeated(score=0.6)], match=0.6)) == ["RUMOR-REFUTED"]
+
+
+def test_a_decision_names_what_its_matches_were_made_with(make):
+    decision = judge(make.signals(), [], make.policy(), make.now, {"rumor.meaning": "off"})
+    assert decision.models == {"rumor.meaning": "off"}
 
 
 NEWS = {"category": "news"}

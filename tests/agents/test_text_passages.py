@@ -165,11 +165,10 @@ def test_a_spoken_rumour_removes_only_where_the_policy_lets_it(make, signalled, 
     assert judge_rumor(signals, matches, policy, make.now).action == expected
 
 
-def test_a_title_that_repeats_a_rumour_less_well_than_speech_is_what_counts(make, signalled):
-    signals = signalled(utterance(CLAIM), title="喝盐水能够预防核辐射")
+def test_a_title_that_repeats_a_rumour_counts_before_speech_that_does(make, signalled):
+    signals = signalled(utterance(CLAIM), title=CLAIM)
     (match,) = matched_rumors(signals, [make.rumor(CLAIM)], make.policy(), make.now)
     assert (match.field, match.place) == ("title", None)
-    assert match.score < 1
 
 
 def test_a_claim_is_found_wherever_it_stands_in_long_speech(make, signalled):

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from agents.review.bank import HashBank
 from agents.review.terms import TermList
-from agents.rumor.match import RumorList
-from schemas.bank import BankFrame, HashEntry, Rumor
+from schemas.bank import BankFrame, HashEntry
 from schemas.event import Upload
 from schemas.policy import Term, default_policy
 from schemas.signals import FrameHash
@@ -48,17 +47,6 @@ def review(quick: bool) -> Iterator[Row]:
         yield Row(f"review.lookup_ms.{name}", seconds / FRAMES * 1e3, "ms a frame", runs)
     terms = TermList([Term(text=text, category="bench") for text in _texts(random, 1000, 4)])
     yield Row("review.terms_us", _median_s(lambda: terms.match(_event()), runs) * 1e6, "µs an item, 1000 terms", runs)
-
-
-def rumor(quick: bool) -> Iterator[Row]:
-    """Matching with a thousand claims."""
-    runs, random = _runs(quick), np.random.default_rng(1)
-    claims = [
-        Rumor(rumor_id=str(number), claims=(text,), status="suspected", added_at=NOW)
-        for number, text in enumerate(_texts(random, 1000, 14))
-    ]
-    rumors, threshold = RumorList(claims, NOW), default_policy().rumor.match
-    yield Row("rumor.match_ms.1k", _median_s(lambda: rumors.match(_event(), threshold), runs) * 1e3, "ms an item", runs)
 
 
 def judge(quick: bool) -> Iterator[Row]:

@@ -13,7 +13,7 @@ Suite(
         "review.nudity": "tests.evaluation.nudity:measure",
         "review.sound": "tests.evaluation.sounds:measure",
         "review.terms": "tests.evaluation.texts:terms",
-        "rumor": "tests.evaluation.texts:rumors",
+        "rumor": "tests.evaluation.rumors:measure",
         "rumor.emerging": "tests.evaluation.emerging:measure",
         "rumor.recycled": "tests.evaluation.recycled:measure",
         "captions": "tests.evaluation.captions:measure",

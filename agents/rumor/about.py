@@ -1,0 +1,94 @@
+"""How surely a text is about a claim: wording, keywords, entities, figures, meaning, as features. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rapidfuzz import fuzz
+
+from agents.rumor.index import ClaimIndex, Wording, numbers_disagree
+from agents.rumor.words import compact, holds, plain
+from schemas.bank import Rumor
+
+#: From this cosine on, texts mostly say the same of the same.
+MUCH_ALIKE = 0.55
+
+
+class Beside(NamedTuple):
+    """A text beside one wording: the features of this pair alone."""
+
+    wording: Wording
+    cover: float
+    aligned: float
+    rest: list[float]
+    alike: float | None
+
+
+def beside(text: str, found: dict[str, None], wording: Wording, alike: float | None) -> Beside:
+    """A text (`plain` form; its tokens) beside a wording; `alike`: how near it is in meaning (None: not known)."""
+    shared = sum(token in found for token in wording.weights)
+    named, missing = entities(wording.rumor, text)
+    cover = ClaimIndex.cover(wording, found)
+    signs = compact(text)
+    rest = [
+        shared / max(1, len(found)),
+        fuzz.token_set_ratio(" ".join(wording.weights), " ".join(found)) / 100,
+        float(len(wording.rumor.must) > 1),
+        named,
+        missing,
+        named * cover,
+        float(numbers_disagree(wording.plain, text)),
+        float(2 * len(signs) < len(wording.compact)),
+    ]
+    return Beside(wording, cover, similarity(wording.compact, signs), rest, alike)
+
+
+def about_features(pairs: Sequence[Beside]) -> list[list[float]]:
+    """The features of a text beside each wording, in the order of `model.ABOUT`. A text is seldom about two claims: how
+    far a rumour lies behind the one that is nearest is one of them."""
+    covers, aligned, meant = (
+        _best(pairs, of) for of in (lambda one: one.cover, lambda one: one.aligned, lambda one: one.alike or 0.0)
+    )
+    features = []
+    for one in pairs:
+        rumor, (of_text, *rest) = one.wording.rumor.rumor_id, one.rest
+        alike = one.alike or 0.0
+        features.append(
+            [
+                one.cover, of_text, one.aligned, *rest,
+                covers[rumor], aligned[rumor], _behind(covers, rumor), alike, max(0.0, alike - MUCH_ALIKE),
+                _behind(meant, rumor),
+            ]
+        )  # fmt: skip
+    return features
+
+
+def _best(pairs: Sequence[Beside], of: Callable[[Beside], float]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for one in pairs:
+        rumor = one.wording.rumor.rumor_id
+        best[rumor] = max(best.get(rumor, 0.0), of(one))
+    return best
+
+
+def _behind(best: dict[str, float], rumor: str) -> float:
+    return best[rumor] - max(best.values())
+
+
+def entities(rumor: Rumor, text: str) -> tuple[float, float]:
+    """Which share of the entry's entities a text (`plain` form) names, and whether it leaves out one that the claim is
+    about. An entry without entities is about nobody in particular."""
+    if not rumor.entities:
+        return 0.0, 0.0
+    named = [any(holds(text, plain(name)) for name in entity.names) for entity in rumor.entities]
+    return sum(named) / len(named), float(not all(named))
+
+
+def similarity(claim: str, text: str, at_least: float = 0.0) -> float:
+    """How well the best part of the text matches the claim, 0 to 1 (both `compact`); 0 if below `at_least`.
+
+    A text shorter than the claim is compared as a whole: aligned within the claim, a single word would match it.
+    """
+    compare = fuzz.partial_ratio if len(text) >= len(claim) else fuzz.ratio
+    return compare(claim, text, score_cutoff=at_least * 100.0) / 100.0

@@ -1,0 +1,112 @@
+"""What a text does with a claim that it is about: explicit cues in Chinese and English, counted. Pure.
+
+The cues are features and decide nothing alone: `agents.rumor.model` weighs them. A cue counts where it stands in or
+beside the sentences that are about the claim.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import tomllib
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+from agents.rumor.words import is_chinese
+
+#: asserted: the claim is told as true; asked: whether it is; refuted: told as false; reported: that it goes round;
+#: mocked: told so that nobody is to believe it.
+Stance = Literal["asserted", "asked", "refuted", "reported", "mocked"]
+
+#: How far a negation reaches: signs of Chinese, and of English, to the right of it.
+REACH_ZH, REACH_EN = 10, 45
+
+#: name → what its expressions find; see the file.
+_CUES: dict[str, re.Pattern[str]] = {
+    name: re.compile("|".join(itertools.chain.from_iterable(languages.values())))
+    for name, languages in tomllib.loads(files("agents.rumor").joinpath("cues.toml").read_text("utf-8")).items()
+}
+_TAKEN_BACK, _NEGATIONS, _PROHIBITIONS = (_CUES.pop(name) for name in ("taken_back", "negation", "prohibition"))
+_QUESTION_MARK = re.compile(r"[?？]")
+_ENGLISH_QUESTION = re.compile(
+    r"^(?:so )?(?:is|are|was|were|does|do|did|can|could|will|would|should|has|have|what|why|how|anyone|anybody)\b"
+)
+_QUOTED = re.compile(r"[“”\"「」『』《》]")
+
+#: The features, in the order of the model's weights.
+FEATURES = (
+    *(f"{name}.here" for name in _CUES),
+    *(f"{name}.beside" for name in _CUES),
+    "negation.on_claim", "negation.elsewhere", "negation.beside", "ends_in_question", "all_questions",
+    "question_then_statement", "quoted_claim", "cried", "taken_back", "authority", "length",
+)  # fmt: skip
+
+
+class Around(NamedTuple):
+    """The sentences that are about a claim, as one text, those beside them, and both in `plain` form."""
+
+    here: str
+    before: str = ""
+    after: str = ""
+
+
+def features(around: Around, claim_plain: str, claim_tokens: dict[str, float], *, authority: bool) -> list[float]:
+    """The cues of a text about a claim, as numbers between -1 and some 3."""
+    here, taken_back = _without_taken_back(around.here)
+    beside, _ = _without_taken_back(f"{around.before}\n{around.after}")
+    counts = {name: _count(pattern, here) for name, pattern in _CUES.items()}
+    counts_beside = {name: _count(pattern, beside) for name, pattern in _CUES.items()}
+    on_claim, elsewhere = _negations(here, claim_tokens)
+    claim_on, claim_elsewhere = _negations(claim_plain, claim_tokens)
+    marks = [bool(_QUESTION_MARK.search(part)) for part in _parts(here)]
+    ends = bool(marks) and (marks[-1] or _asks(_parts(here)[-1]))
+    return [
+        *counts.values(),
+        *counts_beside.values(),
+        max(-1.0, on_claim - claim_on),
+        max(0.0, elsewhere - claim_elsewhere),
+        min(1.0, _negations(beside, claim_tokens)[0]),
+        float(ends),
+        float(bool(marks) and all(marks)),
+        float(any(marks) and not ends),
+        float(bool(_QUOTED.search(here))),
+        min(1.0, (here.count("!") + here.count("！")) / 2),
+        float(taken_back),
+        float(authority),
+        min(1.0, len(here) / 100),
+    ]
+
+
+def _count(pattern: re.Pattern[str], text: str) -> float:
+    """Once is much, more is little more."""
+    return math.sqrt(min(2, len({match.group() for match in pattern.finditer(text)})))
+
+
+def _without_taken_back(text: str) -> tuple[str, bool]:
+    rest, count = _TAKEN_BACK.subn(" ", text)
+    return rest, bool(count)
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in re.findall(r"[^。！!？?\n]+[。！!？?\n]*", text) if re.search(r"\w", part)]
+
+
+def _asks(sentence: str) -> bool:
+    return bool(_ENGLISH_QUESTION.match(sentence.strip())) or bool(re.search(r"(?:吗|么|呢)\W*$", sentence))
+
+
+def _negations(text: str, claim_tokens: dict[str, float]) -> tuple[float, float]:
+    """Negations whose scope holds something of the claim, and other ones; at most two of each."""
+    text = _PROHIBITIONS.sub(lambda found: "_" * len(found.group()), text)
+    on_claim = elsewhere = 0
+    for found in _NEGATIONS.finditer(text):
+        reach = REACH_ZH if is_chinese(found.group()) else REACH_EN
+        # In Chinese a negation may also follow its subject at once: 塑料大米根本不存在.
+        scope = text[found.end() : found.end() + reach]
+        near = text[max(0, found.start() - reach // 2) : found.start()]
+        if any(token in scope for token in claim_tokens) or any(token in near for token in claim_tokens):
+            on_claim += 1
+        else:
+            elsewhere += 1
+    return min(2.0, float(on_claim)), min(2.0, float(elsewhere))
