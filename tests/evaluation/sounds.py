@@ -131,15 +131,21 @@ def _false(recordings: Sequence[Recording]) -> Iterator[Row]:
         bank.update({one.name: entry})
         for match in matches:
             pair = frozenset((one.name, match.entry.entry_id))
-            (alike if packages[match.entry.entry_id] == one.package else false).add(pair)
+            (alike if _alike(one.name, match.entry.entry_id, packages) else false).add(pair)
     count = len(recordings)
-    same = sum(packages[one] == packages[other] for one in packages for other in packages if one < other)
+    same = sum(_alike(one, other, packages) for one in packages for other in packages if one < other)
     every = count * (count - 1) // 2
     yield Row("review.sound.false_matches", len(false), "pairs of unrelated recordings", every - same)
-    yield Row("review.sound.alike_matches", len(alike), "pairs of one package, which may share sound", same)
+    yield Row("review.sound.alike_matches", len(alike), "pairs of one package or name, which may share sound", same)
     yield Row("review.sound.match_ms", 1000 * spent_s / heard_s, f"ms a second, {len(bank):,} codes", round(heard_s))
     yield Row("review.sound.print_ms", 1000 * printed_s / heard_s, "ms of one thread a second of sound", round(heard_s))
     yield Row("review.sound.index_bytes", bank.nbytes / len(bank), "bytes a code", len(bank))
+
+
+def _alike(one: str, other: str, packages: dict[str, str]) -> bool:
+    """Of one package, or of one file name: several packages of prompts hold the very same sound."""
+    names = one.rsplit("/", 1)[-1], other.rsplit("/", 1)[-1]
+    return packages[one] == packages[other] or (names[0] == names[1] and not names[0].isdigit())
 
 
 def _matches(bank: SoundBank, prints: Sequence[SoundPrint]) -> list[Any]:
