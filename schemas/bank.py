@@ -46,9 +46,7 @@ class HashEntry(Message, kw_only=True, frozen=True):
     note: Annotated[Text, msgspec.Meta(description="who switched it off, and why")] = ""
     duration_s: Annotated[Seconds | None, msgspec.Meta(description="length of the media")] = None
     sounds: Annotated[tuple[SoundPrint, ...], msgspec.Meta(description="of all its sound, in order of time")] = ()
-    points: Annotated[
-        tuple[FramePoints, ...], msgspec.Meta(description="of some of its frames, in order of time")
-    ] = ()
+    points: Annotated[tuple[FramePoints, ...], msgspec.Meta(description="of some of its frames, in order of time")] = ()
 
     schema_rules: ClassVar[tuple[dict[str, Any], ...]] = (
         {

@@ -415,7 +415,9 @@ class MediaTextPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
             description="detector → what its absence means where it is not installed; one not named: review. One that "
             "fails at an item always asks a person"
         ),
-    ] = msgspec.field(default_factory=lambda: {"captions": "ignore", "qr": "ignore", "speech": "ignore", "voice": "ignore"})
+    ] = msgspec.field(
+        default_factory=lambda: {"captions": "ignore", "qr": "ignore", "speech": "ignore", "voice": "ignore"}
+    )
 
 
 class DetectorRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):

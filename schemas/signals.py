@@ -124,8 +124,8 @@ class FramePoints(Message, kw_only=True, frozen=True):
         bytes,
         msgspec.Meta(
             max_length=34 * 500,
-            description="34 bytes each, those that tell most first: ORB's 256 bits, then x and y in pixels of a picture whose "
-            "longer side has 256; base64 in JSON",
+            description="34 bytes each, those that tell most first: ORB's 256 bits, then x and y in pixels of a "
+            "picture whose longer side has 256; base64 in JSON",
             extra_json_schema={"contentEncoding": "base64"},
         ),
     ]

@@ -63,7 +63,7 @@ def rumor_add(
     person: Annotated[list[str] | None, typer.Option(help="it is about this person; repeat")] = None,
     organisation: Annotated[list[str] | None, typer.Option(help="it is about this organisation; repeat")] = None,
     language: Annotated[list[str] | None, typer.Option(help="of the wordings: zh, en, …; repeat")] = None,
-    severity: Annotated[Severity, typer.Option()] = "medium",
+    severity: Annotated[Severity, typer.Option(help="how grave it is if it is believed")] = "medium",
     expires: Annotated[str | None, typer.Option(help="a date (2027-01-31) or days from now (30d)")] = None,
     source: Annotated[str, typer.Option(help="who enters it")] = "command line",
 ) -> None:

@@ -28,7 +28,7 @@ from schemas.signals import Caption, Utterance
 from tests.bench.report import Row
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SIZES = {"1k": 1_000, "10k": 10_000, "100k": 100_000}
+SIZES = {"1k_entries": 1_000, "10k_entries": 10_000, "100k_entries": 100_000}
 DATA = Path(__file__).parents[1] / "data" / "rumor"
 #: Of the listed entries, the share with keywords, as in the set.
 WITH_KEYWORDS = 0.5
@@ -48,13 +48,11 @@ def measure(quick: bool) -> Iterator[Row]:
         rumors = [_rumor(rng, phrases, number) for number in range(size)]
         begun = time.process_time()
         listed = RumorList(rumors, NOW)
-        yield Row(f"rumor.list_s.{name}_entries", time.process_time() - begun, "CPU s to take all entries up", size)
+        yield Row(f"rumor.list_s.{name}", time.process_time() - begun, "CPU s to take all entries up", size)
         each = _timed(listed, rng, phrases, runs)
+        yield Row(f"rumor.match_ms.{name}", 1000 * median(each), "CPU ms an item (all its text), by words", runs)
         yield Row(
-            f"rumor.match_ms.{name}_entries", 1000 * median(each), "CPU ms an item (all its text), by words", runs
-        )
-        yield Row(
-            f"rumor.match_ms.{name}_entries.p99",
+            f"rumor.match_ms.{name}.p99",
             1000 * float(np.percentile(each, 99)),
             "the same, slowest of a hundred",
             runs,
@@ -63,9 +61,9 @@ def measure(quick: bool) -> Iterator[Row]:
         for number in range(100):
             listed.add(_rumor(rng, phrases, number), NOW)
         spent = 10 * (time.process_time() - begun)
-        yield Row(f"rumor.change_ms.{name}_entries", spent, "CPU ms to replace an entry", 100)
+        yield Row(f"rumor.change_ms.{name}", spent, "CPU ms to replace an entry", 100)
         if meant is None:
-            yield Row(f"rumor.match_ms.{name}_entries.embeddings", None, "not measured: not installed", 0)
+            yield Row(f"rumor.match_ms.{name}.embeddings", None, "not measured: not installed", 0)
             continue
         # The claims' vectors are random: what is measured is the item's, and the look-up among so many.
         held = Meanings()
@@ -75,9 +73,7 @@ def measure(quick: bool) -> Iterator[Row]:
         listed.meanings = held
         encode(["warm"])
         each = _timed(listed, rng, phrases, runs)
-        yield Row(
-            f"rumor.match_ms.{name}_entries.embeddings", 1000 * median(each), "CPU ms an item, with embeddings", runs
-        )
+        yield Row(f"rumor.match_ms.{name}.embeddings", 1000 * median(each), "CPU ms an item, with embeddings", runs)
 
 
 def _timed(listed: RumorList, rng: random.Random, phrases: list[str], runs: int) -> list[float]:

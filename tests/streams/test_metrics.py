@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from streams.metrics import Metrics
 
 #: Labels with few values, all of them ours or the policy team's.
-BOUNDED = {"action", "agent", "code", "kind", "layer", "name", "outcome", "partition", "topic", "verdict"}
-UNITS = ("_seconds", "_bytes", "_messages", "_rows", "_workers", "_partitions", "_version", "_busy")
+BOUNDED = {"action", "agent", "code", "kind", "layer", "name", "outcome", "partition", "topic", "verdict", "where"}
+UNITS = ("_seconds", "_bytes", "_messages", "_rows", "_workers", "_partitions", "_version", "_busy", "_frames")
 
 
 def every(metrics: Metrics) -> list[MetricWrapperBase]:
