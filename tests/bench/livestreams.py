@@ -36,6 +36,7 @@ from streams.settings import Settings
 from tests.bench.beside import worker
 from tests.bench.clips import CLIPS, REPEATS, clip, longer
 from tests.bench.report import BUILD, Row
+from tests.evaluation.footage import clip as footage
 
 SEGMENT_S = 2.0
 #: Segments of one stream; the last is the banned one.
@@ -113,24 +114,24 @@ def measure(quick: bool) -> Iterator[Row]:
 def _parts(folder: Path) -> tuple[list[Part], Part, Path]:
     """Segments of a stream, one more that is banned, and the file from which the bank learns it."""
     parts = cut_segments(clip(CLIPS[0]), folder, SEGMENT_S)
-    # The clip repeats itself: the banned segment must look like none of the others.
-    other = cut_segments(clip(CLIPS[0]), folder / "other", SEGMENT_S)[0].path
-    _mirror(other, folder / "banned.mp4")
+    # The clip repeats itself: what is banned must show something else, and no mirror image of it either.
+    _of_other_footage(folder / "banned.mp4")
     plain = [Part(part.path.read_bytes(), part.duration_s) for part in parts[: SEGMENTS - 1]]
     return plain, Part((folder / "banned.mp4").read_bytes(), SEGMENT_S), folder / "banned.mp4"
 
 
-def _mirror(source: Path, target: Path) -> None:
-    with av.open(str(source)) as original, av.open(str(target), "w") as output:
+def _of_other_footage(target: Path) -> None:
+    """A segment as the stream's are, of the same size and length."""
+    with av.open(str(footage("bikes"))) as original, av.open(str(target), "w") as output:
         pictures = original.streams.video[0]
         stream = output.add_stream("libx264", rate=pictures.average_rate, options={"preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = pictures.width, pictures.height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *CLIPS[0].size, "yuv420p"
         for frame in original.decode(pictures):
-            turned = av.VideoFrame.from_ndarray(
-                np.ascontiguousarray(frame.to_ndarray(format="rgb24")[:, ::-1]), "rgb24"
-            )
-            turned.pts, turned.time_base = frame.pts, frame.time_base
-            output.mux(stream.encode(turned))
+            if (frame.time or 0.0) >= SEGMENT_S:
+                break
+            shown = frame.reformat(*CLIPS[0].size, format="yuv420p")
+            shown.pict_type = 0  # else the encoder repeats the source's
+            output.mux(stream.encode(shown))
         output.mux(stream.encode(None))
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import av
+import numpy as np
 from commands import command
 from processes import until
 from test_live_changes import register, verdict_on
@@ -77,3 +79,36 @@ async def test_an_imported_list_blocks_until_its_entries_are_deconfirmed_and_sta
     done = hashbank(pipeline, "remove", "--source", "partner", "--source", "marker")
     assert (done.returncode, done.stdout.strip()) == (0, "3 entries removed")
     until(lambda: rows(pipeline) == before, "the entries were not deleted", 20)
+
+
+def mirrored_and_cropped(source: Path, target: Path) -> Path:
+    """What people do to a clip so that it is not known again: turned left to right, a tenth of each side cut off."""
+    with av.open(str(source)) as original, av.open(str(target), "w") as output:
+        pictures = original.streams.video[0]
+        stream = output.add_stream("libx264", rate=pictures.average_rate, options={"preset": "ultrafast", "crf": "26"})
+        stream.pix_fmt = "yuv420p"
+        high, wide = pictures.height // 20 * 2, pictures.width // 20 * 2
+        stream.height, stream.width = pictures.height - 2 * high, pictures.width - 2 * wide
+        for frame in original.decode(pictures):
+            rgb = frame.to_ndarray(format="rgb24")[high:-high, wide:-wide]
+            turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[:, ::-1]), "rgb24")
+            turned.pts, turned.time_base = frame.pts, frame.time_base
+            output.mux(stream.encode(turned))
+        output.mux(stream.encode(None))
+    return target
+
+
+async def test_a_mirrored_and_cropped_copy_passes_until_its_original_is_banned(pipeline, media, tmp_path):
+    register(pipeline, "mirrorer")
+    copy = mirrored_and_cropped(media.feature, tmp_path / "copy.mp4")
+    assert (await verdict_on(pipeline, copy, "mirrorer")).verdict == "publish"
+    before = rows(pipeline)
+    done = hashbank(pipeline, "add", media.feature, "--source", "copies")
+    assert done.returncode == 0, done.stderr
+    until(lambda: rows(pipeline) == before + 1, "the entry was not read", 20)
+    verdict = await verdict_on(pipeline, copy, "mirrorer")
+    assert verdict.verdict in ("block", "hold")
+    assert verdict.reasons[0].code.startswith("REVIEW-")
+    assert hashbank(pipeline, "remove", "--source", "copies").returncode == 0
+    until(lambda: rows(pipeline) == before, "the entry stayed", 20)
+    assert (await verdict_on(pipeline, copy, "mirrorer")).verdict == "publish"
