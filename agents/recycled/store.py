@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from schemas.spread import Footage
+from streams.sqlite import opened
 
 LAYOUT = 1
 #: Items of one bucket that are compared, the oldest first: the one that was there before all others is what counts.
@@ -30,34 +30,9 @@ class FootageStore:
 
     def __init__(self, path: Path) -> None:
         """Opens or makes the file; one of another layout, or damaged, is made anew."""
-        self.path = path
         self._place: int | None = None
-        self._db = self._opened()
+        self._db = opened(path, LAYOUT, _TABLES)
         self._db.execute("begin")
-
-    def _opened(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for again in (False, True):
-            db = sqlite3.connect(self.path, isolation_level=None)
-            try:
-                version = db.execute("pragma user_version").fetchone()[0]
-                if version in (0, LAYOUT):
-                    if version == 0:
-                        db.execute("pragma auto_vacuum = incremental")
-                    db.execute("pragma journal_mode = wal")
-                    db.execute("pragma synchronous = normal")
-                    if version == 0:
-                        db.executescript(_TABLES)
-                    return db
-            except sqlite3.DatabaseError as error:
-                # One that another process has locked is not damaged.
-                if again or isinstance(error, sqlite3.OperationalError):
-                    db.close()
-                    raise
-            db.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-        raise sqlite3.DatabaseError(f"{self.path} cannot be made")
 
     def close(self) -> None:
         """Write what waits, and let go of the file."""

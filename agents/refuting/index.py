@@ -24,6 +24,7 @@ from agents.refuting.tokens import needed, tokens
 from schemas.bank import Rumor
 from schemas.event import Media
 from schemas.signals import Signals
+from streams.sqlite import opened
 
 #: Changes whenever an older file could not be read: it is then made anew from the topics.
 LAYOUT = 1
@@ -121,37 +122,8 @@ class ItemIndex:
         self.path = path
         self._pending: list[tuple[int, float, str | None, int, bytes, str]] = []
         self._places: dict[str, int] = {}
-        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True) if reading else self._opened()
+        self._db = sqlite3.connect(f"file:{path}?mode=ro", uri=True) if reading else opened(path, LAYOUT, _TABLES)
         self._count = self._one("select count(*) from items")
-
-    def _opened(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for again in (False, True):
-            db = sqlite3.connect(self.path, isolation_level=None)
-            try:
-                version = db.execute("pragma user_version").fetchone()[0]
-                if version in (0, LAYOUT):
-                    if version == 0:
-                        db.execute("pragma auto_vacuum = incremental")
-                    db.execute("pragma journal_mode = wal")
-                    # What a power failure takes is read from the topics again.
-                    db.execute("pragma synchronous = normal")
-                    if version == 0:
-                        db.executescript(_TABLES)
-                    return db
-            except sqlite3.DatabaseError as error:
-                # One that another process has locked is not damaged.
-                if again or isinstance(error, sqlite3.OperationalError):
-                    db.close()
-                    raise
-            db.close()
-            self.delete_file()
-        raise sqlite3.DatabaseError(f"{self.path} cannot be made")
-
-    def delete_file(self) -> None:
-        """Take the file away, closed or not."""
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write what waits, and let go of the file."""
