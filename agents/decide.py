@@ -11,6 +11,7 @@ from schemas.event import Event
 from schemas.policy import Policy
 from schemas.reasons import CATALOGUE
 from schemas.signals import Evidence
+from schemas.spread import Footage, Sighting
 
 SEVERITY: Mapping[Action, int] = {"allow": 0, "label": 1, "review": 2, "takedown": 3}
 """action → how much it weighs against another."""
@@ -67,13 +68,16 @@ def label_id(decision_id: str) -> str:
 
 def decide(
     agent: str,
-    event: Event,
+    event: Event | Sighting | Footage,
     policy: Policy,
     findings: Iterable[Finding],
     now: datetime,
     models: Mapping[str, str] | None = None,
 ) -> Decision:
-    """The decision that the findings add up to: the most severe action, every reason, most severe first."""
+    """The decision that the findings add up to: the most severe action, every reason, most severe first.
+
+    `event`: the item, or what an agent keeps of it.
+    """
     ranked = sorted(findings, key=lambda found: -SEVERITY[found.action])
     stops = [found.stop for found in ranked if found.stop]
     labels = [found.label for found in ranked if found.label]
@@ -84,7 +88,7 @@ def decide(
         publisher_id=event.publisher_id,
         stream_id=event.stream_id,
         seq=event.seq,
-        reach=event.reach,
+        reach=event.reach if isinstance(event, Event) else None,
         agent=agent,
         action=ranked[0].action if ranked else "allow",
         reasons=tuple(found.reason for found in ranked),

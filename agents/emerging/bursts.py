@@ -21,7 +21,6 @@ from rapidfuzz import fuzz
 from agents.decide import decide, ground, review
 from agents.emerging.sketch import DecayingSketch
 from schemas.decision import Decision
-from schemas.event import Event, Media
 from schemas.policy import EmergingPolicy, Policy
 from schemas.signals import Evidence
 from schemas.spread import Sighting
@@ -46,7 +45,6 @@ CHANCE = 1e-3
 #: Of the keys of its first sentence one, the smallest, calls a burst as soon as it may; under the others, which see the
 #: same at the same time, this many times as many accounts are waited for: edits may have led most of them there.
 OTHER_KEYS = 1.5
-_NONE = Media(uri="file:///", sha256="0" * 64, bytes=0)
 
 
 class Said(NamedTuple):
@@ -184,18 +182,6 @@ class Bursts:
 def decision_on(burst: Burst, policy: Policy, now: datetime) -> Decision:
     """The question to people, on the first item that said it."""
     first = burst.examples[0]
-    event = Event(
-        event_id=first.event_id,
-        content_id=first.content_id,
-        publisher_id=first.publisher_id,
-        provider_id="-",
-        service="-",
-        media=_NONE,
-        created_at=first.created_at,
-        title=first.text,
-        stream_id=first.stream_id,
-        seq=first.seq,
-    )
     summary = (
         f"{burst.accounts} accounts said it within {burst.last - burst.begun:.0f} s, from {_clock(burst.begun)} to "
         f"{_clock(burst.last)}; {burst.expected:.1f} were to be expected; {burst.low} are of low standing, "
@@ -210,7 +196,7 @@ def decision_on(burst: Burst, policy: Policy, now: datetime) -> Decision:
     reason = ground(
         CODE, score=burst.low_share, threshold=policy.emerging.low_standing, evidence=[Evidence(text=summary), *shown]
     )
-    return decide("emerging", event, policy, [review(reason)], now)
+    return decide("emerging", first, policy, [review(reason)], now)
 
 
 def at_least(hits: int, of: int, chance: float) -> float:

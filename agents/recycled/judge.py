@@ -11,7 +11,6 @@ from agents.decide import decide, ground, review
 from agents.recycled.named import Named, differ, later
 from agents.recycled.pictures import same
 from schemas.decision import Decision
-from schemas.event import Event, Media
 from schemas.policy import Policy, RecycledPolicy
 from schemas.signals import Evidence, FrameHash
 from schemas.spread import Footage
@@ -19,7 +18,6 @@ from schemas.spread import Footage
 CODE = "RUMOR-RECYCLED"
 #: Pictures that a reviewer is shown.
 SHOWN = 5
-_NONE = Media(uri="file:///", sha256="0" * 64, bytes=0)
 
 
 class Recycled(NamedTuple):
@@ -58,18 +56,6 @@ def recycled(new: Footage, earlier: Iterable[Footage], policy: RecycledPolicy) -
 def decision_on(found: Recycled, policy: Policy, now: datetime) -> Decision:
     """The question to people."""
     new, old = found.new, found.old
-    event = Event(
-        event_id=new.event_id,
-        content_id=new.content_id,
-        publisher_id=new.publisher_id,
-        provider_id="-",
-        service="-",
-        media=_NONE,
-        created_at=new.created_at,
-        title=new.title,
-        stream_id=new.stream_id,
-        seq=new.seq,
-    )
     closest = min(bits for *_, bits in found.pairs)
     evidence = [
         Evidence(entry=old.content_id, text=f"{found.what}; then: {old.title}; now: {new.title}"),
@@ -79,4 +65,4 @@ def decision_on(found: Recycled, policy: Policy, now: datetime) -> Decision:
         ),
     ]
     reason = ground(CODE, score=1 - closest / 256, threshold=1 - policy.recycled.max_distance / 256, evidence=evidence)
-    return decide("recycled", event, policy, [review(reason)], now)
+    return decide("recycled", new, policy, [review(reason)], now)
