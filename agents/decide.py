@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -54,6 +54,17 @@ def review(reason: Reason) -> Finding:
 def label(reason: Reason, level: Level, text: str) -> Finding:
     """Publish with a label."""
     return Finding(reason, "label", label=LabelTerms(level=level, text=text))
+
+
+def acted(action: Action, reason: Reason, notice: str) -> Iterator[Finding]:
+    """What a policy's action makes of a ground; nothing for `allow`. `notice`: the words of a label that is not about
+    generation."""
+    if action == "takedown":
+        yield remove(reason)
+    elif action == "review":
+        yield review(reason)
+    elif action == "label":
+        yield label(reason, 0, notice)
 
 
 def takedown_id(decision_id: str) -> str:

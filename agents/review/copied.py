@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
-from agents.decide import Finding, ground, label, remove, review
+from agents.decide import Finding, acted, ground
 from schemas.bank import HashEntry
 from schemas.policy import ReviewPolicy
 from schemas.signals import Signals
@@ -45,9 +45,4 @@ def copied(signals: Signals, entries: Mapping[str, HashEntry], policy: ReviewPol
             threshold=(policy.points_takedown if sure and policy.points_takedown else policy.points_review) / FULL,
             evidence=[replace(one, text=f"{entry.category}: {one.text}") for one in signal.evidence],
         )
-        if action == "takedown":
-            yield remove(reason)
-        elif action == "review":
-            yield review(reason)
-        elif action == "label":
-            yield label(reason, 0, policy.hash_notice)
+        yield from acted(action, reason, policy.hash_notice)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from agents.decide import SEVERITY, Finding, ground, label, remove, review
+from agents.decide import SEVERITY, Finding, acted, ground
 from agents.review.bank import Match
 from agents.review.copied import COPY
 from agents.review.negative import Aside, cards_shown, weigh
@@ -170,9 +170,4 @@ def _acted(
     action: OnHash, evidence: Sequence[Evidence], score: float, threshold: float, policy: ReviewPolicy
 ) -> Iterator[Finding]:
     reason = ground("REVIEW-HASH", score=score, threshold=threshold, evidence=evidence)
-    if action == "takedown":
-        yield remove(reason)
-    elif action == "review":
-        yield review(reason)
-    elif action == "label":
-        yield label(reason, 0, policy.hash_notice)
+    return acted(action, reason, policy.hash_notice)

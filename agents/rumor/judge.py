@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from agents.decide import Finding, decide, ground, label, remove, review
+from agents.decide import Finding, acted, decide, ground
 from agents.rumor.match import RumorMatch
 from agents.rumor.news import judge_news
 from agents.rumor.stance import Stance
@@ -49,12 +49,9 @@ def _rumors(matches: Sequence[RumorMatch], policy: RumorPolicy, media: MediaText
         code = "RUMOR-REFUTED" if match.rumor.status == "refuted" else "RUMOR-SUSPECTED"
         reason = ground(code, score=match.score, threshold=policy.match, evidence=[_evidence(match, "asserted")])
         action = policy.on_refuted if match.rumor.status == "refuted" else policy.on_suspected
-        if action == "takedown" and (match.place is None or media.at_most == "takedown"):
-            yield remove(reason)
-        elif action in ("review", "takedown"):
-            yield review(reason)
-        elif action == "label":
-            yield label(reason, 0, policy.notice)
+        if action == "takedown" and match.place is not None and media.at_most != "takedown":
+            action = "review"
+        yield from acted(action, reason, policy.notice)
     for match in [match for match in matches if match not in repeated and match.rumor.status != "true"][:MOST_NAMED]:
         # What speaks against a claim is worth showing: it passes, and the decision says what it does. What is too
         # unsure to be taken for an assertion passes as well, unnamed.
