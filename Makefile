@@ -29,7 +29,8 @@ $(READY): requirements.lock pyproject.toml
 	@echo "installing what requirements.lock names into $(VENV)"
 	@grep -A1 '^uv==' requirements.lock | head -1 | sed 's/ .*//' > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(VENV)/uv.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@# Compiled here: a confined decoding process may write nothing, and would compile its libraries at every start.
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes --compile-bytecode requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -122,6 +122,10 @@ class Agent(abc.ABC):
     async def start(self) -> None:  # noqa: B027 - most agents need none
         """Called before the first message."""
 
+    async def warm(self) -> None:  # noqa: B027 - most agents need none
+        """Load what takes seconds, while the groups are joined. The first messages may come before it has ended; the
+        worker is ready after it, and ends if it fails."""
+
     async def stop(self) -> None:  # noqa: B027 - most agents need none
         """Called after the last message."""
 

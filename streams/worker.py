@@ -65,6 +65,7 @@ class Worker:
         self._views = Views([self._view(topic) for topic in needed.values()], settings)
         context = Context(settings, self.metrics, self._views.by_topic, now, self._read_back)
         self._agents = [kind(context) for kind in kinds.values()]
+        self._cold: set[str] = set()
         self._attached: dict[str, Attached] = {}
         self._progress: dict[str, Progress] = {}
         self._monitor: asyncio.Task[None] | None = None
@@ -102,6 +103,7 @@ class Worker:
     def problems(self) -> list[str]:
         """Why this worker is not ready; empty when it is."""
         found = [] if self._views.is_loaded else ["state is still being read"]
+        found += [f"{name}: models are being loaded" for name in sorted(self._cold)]
         for name in self._names():
             attached, progress = self._attached.get(name), self._progress.get(name)
             if attached is None or progress is None or attached.delivery.consumer.assigned is None:
@@ -126,6 +128,7 @@ class Worker:
             await self.health.start(self.settings.http_host, self.settings.http_port)
         except OSError as error:
             raise SettingsError(f"http_port: cannot listen on {where} ({error.strerror}); choose another") from error
+        self._cold.update(agent.name for agent in self._agents)
         await self._views.start()
         for agent in self._agents:
             await agent.start()
@@ -133,7 +136,13 @@ class Worker:
                 self._attached[attached.name] = attached
                 self._progress[attached.name] = Progress(attached.name, self.settings.topic_prefix, self.metrics)
         self._monitor = asyncio.create_task(self._watch(), name="monitor")
-        await asyncio.gather(*(attached.app.start() for attached in self._attached.values()))
+        # Models are loaded while the groups are joined: each takes seconds.
+        joining = (attached.app.start() for attached in self._attached.values())
+        await asyncio.gather(*joining, *(self._warm(agent) for agent in self._agents))
+
+    async def _warm(self, agent: Agent) -> None:
+        await agent.warm()
+        self._cold.discard(agent.name)
 
     async def _watch(self) -> None:
         while True:

@@ -51,6 +51,8 @@ class Extraction(Agent):
         self._kinds = list(installed("veristream.detectors", context.settings.detectors).values())
         self._fetcher: Fetcher | None = None
         self._pool: Pool | None = None
+        #: Never set where the pool cannot begin: what waits is then not answered, and comes again after the next start.
+        self._warmed = asyncio.Event()
         self._reader: Reader | None = None
         most = context.settings.extract_workers * FETCHED_PER_WORKER
         self._places: dict[Lane, asyncio.Semaphore] = {
@@ -61,14 +63,19 @@ class Extraction(Agent):
         self._repeats: Repeats[Reading] = Repeats(KEPT_BYTES, _size)
 
     async def start(self) -> None:
-        """Start the decoding processes and load their models."""
+        """Make the pool of decoding processes; none runs yet."""
         self._fetcher = Fetcher(self.context.settings)
         self._pool = Pool(self.context.settings, self._kinds, self.context.metrics)
         self._reader = Reader(
             self._pool, Turns(self._pool.size), self._kinds, timeout_s=self.context.settings.extract_timeout_s
         )
         self.context.metrics.pool_workers.set(self._pool.size)
+
+    async def warm(self) -> None:
+        """Start the decoding processes and load their models."""
+        assert self._pool is not None
         await self._pool.warm()
+        self._warmed.set()
 
     async def stop(self) -> None:
         """End the decoding processes."""
@@ -79,6 +86,7 @@ class Extraction(Agent):
 
     async def prepare(self, message: Incoming) -> Signals:
         """Fetch and decode."""
+        await self._warmed.wait()
         admitted: Admitted = message.value
         metrics = self.context.metrics
         lane: Lane = "upload" if admitted.event.stream_id is None else "segment"

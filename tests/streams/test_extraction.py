@@ -160,6 +160,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., 
     async def started(**settings: Any) -> Bench:
         bench = Bench(**settings)
         await bench.agent.start()
+        await bench.agent.warm()
         return bench
 
     return started  # type: ignore[return-value]

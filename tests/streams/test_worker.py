@@ -303,6 +303,40 @@ async def test_an_agent_that_cannot_start_ends_it_and_the_others_are_stopped(
     assert calls == ["stop"]
 
 
+async def test_an_agent_that_cannot_load_its_models_ends_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Echo):
+        async def warm(self) -> None:
+            raise RuntimeError("no model")
+
+    run_by(monkeypatch, Judge, Failing)
+    with pytest.raises(RuntimeError, match="no model"):
+        await until_it_ends(bench.settings)
+
+
+async def test_it_is_not_ready_while_models_are_loaded_and_joins_its_groups_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = asyncio.Event()
+
+    class Slow(Echo):
+        async def warm(self) -> None:
+            await loaded.wait()
+
+    run_by(monkeypatch, Judge, Slow)
+    worker = Worker(bench.settings)
+    starting = asyncio.create_task(worker.start())
+    waits = ["echo: models are being loaded"]
+    async with asyncio.timeout(30):
+        while worker.problems() != waits:
+            await asyncio.sleep(0.01)
+    assert (await probe(worker, "/readyz"))[1]["problems"] == waits
+    assert not starting.done()
+    loaded.set()
+    await starting
+    assert worker.problems() == []
+    await worker.stop()
+
+
 # Ending.
 
 
