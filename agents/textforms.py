@@ -39,7 +39,7 @@ def folded(raw: str) -> Form:
     table = tables.fold()
     if not unicodedata.is_normalized("NFC", raw):
         raw = unicodedata.normalize("NFC", raw)
-    read = table.codes[_codes(raw)]
+    read = table.codes[codes_of(raw)]
     origin = np.flatnonzero(read)
     read = read[origin]
     if read.size and int(read.max()) >= tables.SEVERAL:
@@ -84,7 +84,7 @@ def _near(codes: NDArray[np.uint32], reach: int) -> NDArray[np.bool_]:
 def leet(raw: str) -> Form | None:
     """Digits and signs as the Latin letters that they stand for, and l as i; None where none stands beside a letter.
     `raw` is a form's."""
-    codes = _codes(raw)
+    codes = codes_of(raw)
     kinds = _kinds()[np.minimum(codes, 0xFF)]
     if not bool(np.any(kinds[1:] + kinds[:-1] == _LETTER + _SIGN)):
         return None
@@ -114,7 +114,8 @@ def _kinds() -> NDArray[np.uint8]:
     return kinds
 
 
-def _codes(raw: str) -> NDArray[np.uint32]:
+def codes_of(raw: str) -> NDArray[np.uint32]:
+    """The code points of a text."""
     return np.frombuffer(raw.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
@@ -131,5 +132,5 @@ def _expanded(
     counts = np.ones(read.size, np.intp)
     counts[places] = [len(text) for text in texts]
     longer = np.repeat(read, counts)
-    longer[longer >= tables.SEVERAL] = _codes("".join(texts))
+    longer[longer >= tables.SEVERAL] = codes_of("".join(texts))
     return longer, np.repeat(origin, counts)

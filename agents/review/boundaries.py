@@ -10,12 +10,14 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache, cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agents import textforms_tables as tables
-from agents.textforms import Form, is_han, is_spaced
+from agents.textforms import Form, codes_of, is_han, is_spaced
 
 #: Chinese terms of so few characters stand within other words by chance.
 SHORT = 2
@@ -85,22 +87,15 @@ class Cuts:
         if (found := self._known.get(number)) is None:
             at = self._ends[number - 1] if number else 0
             text = self._form.text[at : self._ends[number] if number < len(self._ends) else None]
-            found = self._known[number] = {at}
-            for word in _jieba().cut(text, False):
-                at += len(word)
-                found.add(at)
+            found = self._known[number] = set(accumulate(map(len, _jieba().cut(text, False)), initial=at))
         return begin in found and end in found
 
     @cached_property
     def _ends(self) -> list[int]:
         """Before which signs a clause has ended."""
-        raw, origin = self._form.raw, self._form.origin
-        gaps = np.flatnonzero(np.diff(origin) > 1)
-        return [
-            at + 1
-            for at, one, other in zip(gaps.tolist(), origin[gaps].tolist(), origin[gaps + 1].tolist(), strict=True)
-            if not CLAUSE.isdisjoint(raw[one + 1 : other])
-        ]
+        parting = np.flatnonzero(_parts_clauses().take(codes_of(self._form.raw), mode="clip"))
+        ends: list[int] = np.unique(np.searchsorted(self._form.origin, parting)).tolist()
+        return ends
 
 
 def is_spoken(form: Form, begin: int, end: int, signs: str, sounds: Sequence[str], cuts: Cuts) -> bool:
@@ -111,6 +106,8 @@ def is_spoken(form: Form, begin: int, end: int, signs: str, sounds: Sequence[str
     folded; `sounds`: what each is spoken as.
     """
     text, at, others = form.text[begin:end], 0, []
+    if text == signs:
+        return False  # as it is written, which is found otherwise
     for sign, sound in zip(signs, sounds, strict=True):
         if text[at : at + 1] == sign:
             at += 1
@@ -121,7 +118,7 @@ def is_spoken(form: Form, begin: int, end: int, signs: str, sounds: Sequence[str
             at += 1
         else:
             return False
-    if at != len(text) or text == signs:
+    if at != len(text):
         return False
     return is_whole(form, begin, end) and all(cuts.begins_and_ends(place, place + 1) for place in others)
 
@@ -140,6 +137,14 @@ def is_look_alike(form: Form, begin: int, end: int, text: str) -> bool:
         else:
             return False
     return 0 < changed <= len(text) / 2 and is_whole(form, begin, end)
+
+
+@cache
+def _parts_clauses() -> NDArray[np.bool_]:
+    """Code point of the basic plane → whether it parts clauses; the last one, which stands for all beyond, does not."""
+    table = np.zeros(0x10000, np.bool_)
+    table[[ord(sign) for sign in CLAUSE]] = True
+    return table
 
 
 @cache

@@ -7,7 +7,6 @@ ten times as long, and is left to what is spelled in letters.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,8 +19,8 @@ from agents.textforms import Form
 FIRST = 3
 #: Places of the bitmap, as a power of two: 50,000 terms leave 99 of 100 empty, in 4 MB.
 _BITS = 22
-#: Knuth's multiplier for hashing by multiplication.
-_SPREAD = np.uint64(2_654_435_761)
+#: Knuth's multiplier for hashing by multiplication, modulo 2**32.
+_SPREAD = np.uint32(2_654_435_761)
 
 
 class SoundIndex:
@@ -29,34 +28,50 @@ class SoundIndex:
 
     def __init__(self, sounds: Sequence[tuple[str, ...]]) -> None:
         _, numbers = tables.syllable_numbers()
-        #: First syllables → which terms begin so, each with its further syllables.
-        self._by_key: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
-        for which, one in enumerate(sounds):
-            if not one:
-                continue
-            key = 0
-            for syllable in one[:FIRST]:
-                key = (key << 9) | numbers[syllable]
-            self._by_key[key].append((which, [numbers[syllable] for syllable in one[FIRST:]]))
+        here = [which for which, one in enumerate(sounds) if one]
+        spelled = [[numbers[syllable] for syllable in sounds[which]] for which in here]
+        heads = np.array([one[:FIRST] for one in spelled], np.uint32).reshape(-1, FIRST)
+        keys = _keys(heads[:, 0], heads[:, 1], heads[:, 2])
+        order = np.argsort(keys, kind="stable")
+        #: By first syllables: which terms begin so, the syllable after them (0: none), and what comes then.
+        self._which = np.array(here, np.int64)[order]
+        self._next = np.array([one[FIRST] if len(one) > FIRST else 0 for one in spelled], np.uint32)[order]
+        self._rest = [spelled[number][FIRST + 1 :] for number in order.tolist()]
+        #: All first syllables, and where in these each begins.
+        self._heads, begins = np.unique(keys[order], return_index=True)
+        self._begins = np.append(begins, len(order))
         self._map = np.zeros(1 << _BITS, np.bool_)
-        if self._by_key:
-            self._map[_places(np.fromiter(self._by_key, np.uint64, len(self._by_key)))] = True
+        self._map[_places(self._heads)] = True
 
     def candidates(self, form: Form) -> Iterator[tuple[int, int]]:
         """(sign where it would begin, which of the terms), by the most usual readings of the text's characters."""
-        if not self._by_key or len(form.text) < FIRST:
+        if not self._heads.size or len(form.text) < FIRST:
             return
         table, _ = tables.syllable_numbers()
-        spoken = table[np.where(form.codes < table.size, form.codes, 0)].astype(np.uint64)
-        first, second, third = spoken[:-2], spoken[1:-1], spoken[2:]
-        keys = (first << np.uint64(18)) | (second << np.uint64(9)) | third
-        found = np.flatnonzero(self._map[_places(keys)])
-        further: list[int] = spoken[FIRST:].tolist() if found.size else []
-        for begin, key in zip(found.tolist(), keys[found].tolist(), strict=True):
-            for which, rest in self._by_key.get(key, ()):
-                if further[begin : begin + len(rest)] == rest:
-                    yield begin, which
+        # The table's last sign is not read; so nor are those beyond it.
+        spoken = table.take(form.codes, mode="clip").astype(np.uint32)
+        keys = _keys(spoken[:-2], spoken[1:-1], spoken[2:])
+        found = np.flatnonzero(self._map.take(_places(keys)))
+        head = np.searchsorted(self._heads, keys[found])
+        head[head == self._heads.size] = 0
+        here = self._heads[head] == keys[found]
+        found, head = found[here], head[here]
+        counts = self._begins[head + 1] - self._begins[head]
+        # Every pair of a place and a term that begins as it does there, of which the next syllable leaves few.
+        begins = np.repeat(found, counts)
+        ones = np.arange(begins.size) + np.repeat(self._begins[head] - (np.cumsum(counts) - counts), counts)
+        after = np.append(spoken[FIRST:], np.zeros(FIRST, np.uint32))[begins]
+        wanted = self._next[ones]
+        kept = np.flatnonzero((wanted == 0) | (wanted == after))
+        for begin, one in zip(begins[kept].tolist(), ones[kept].tolist(), strict=True):
+            rest = self._rest[one]
+            if not rest or spoken[begin + FIRST + 1 : begin + FIRST + 1 + len(rest)].tolist() == rest:
+                yield begin, int(self._which[one])
 
 
-def _places(keys: NDArray[np.uint64]) -> NDArray[np.intp]:
-    return (((keys * _SPREAD) & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - _BITS)).astype(np.intp)
+def _keys(first: NDArray[np.uint32], second: NDArray[np.uint32], third: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return (first << np.uint32(18)) | (second << np.uint32(9)) | third
+
+
+def _places(keys: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    return (keys * _SPREAD) >> np.uint32(32 - _BITS)
