@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol
@@ -54,6 +54,10 @@ class ReadBack(Protocol):
         `after` is read from that offset on, however old it is."""
 
 
+async def _at_once() -> None:
+    """Views that are filled by hand hold all that they will."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What an agent may use besides its message."""
@@ -63,6 +67,8 @@ class Context:
     views: Mapping[str, View[Any]]
     clock: Callable[[], datetime]
     read_back: ReadBack
+    #: Waits until the views hold what lay in their topics at the start.
+    loaded: Callable[[], Awaitable[None]] = _at_once
 
     @property
     def policy(self) -> Policy:

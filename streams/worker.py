@@ -63,7 +63,7 @@ class Worker:
         kinds: dict[str, type[Agent]] = installed("veristream.agents", settings.agents)
         needed = {topic.name: topic for kind in kinds.values() for topic in kind.views}
         self._views = Views([self._view(topic) for topic in needed.values()], settings)
-        context = Context(settings, self.metrics, self._views.by_topic, now, self._read_back)
+        context = Context(settings, self.metrics, self._views.by_topic, now, self._read_back, self._views.loaded)
         self._agents = [kind(context) for kind in kinds.values()]
         self._cold: set[str] = set()
         self._attached: dict[str, Attached] = {}

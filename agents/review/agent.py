@@ -21,7 +21,7 @@ from schemas.bank import HashEntry
 from schemas.policy import ReviewPolicy
 from schemas.signals import Signals
 from schemas.topics import HASHBANK, LISTS, POLICIES, SIGNALS, Topic
-from streams.agent import Context, Incoming, Outgoing
+from streams.agent import Assigned, Context, Incoming, Outgoing
 
 
 class Review(JudgingAgent):
@@ -38,6 +38,19 @@ class Review(JudgingAgent):
         self._sounds_changed: dict[str, HashEntry | None] = {}
         context.views[HASHBANK.name].listen(self._note)
         self._wording = Wording()
+
+    async def warm(self) -> None:
+        """Make the term lists ready that are in force."""
+        await self.context.loaded()
+        await self._ready()
+
+    async def restore(self, assigned: Assigned) -> None:
+        """The same: no item is judged without them."""
+        await self._ready()
+
+    async def _ready(self) -> None:
+        lists = self.context.views[LISTS.name]
+        await self._wording.ready(self.context.policy.review, lists.rows, lists.version)
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Match, then judge."""

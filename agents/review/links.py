@@ -13,8 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from ahocorasick_rs import AhoCorasick, MatchKind
-
+from agents.review.automaton import Automaton
 from agents.text import QUOTED, Passage, Place, fields
 from schemas.event import Event
 from schemas.policy import Link
@@ -67,7 +66,7 @@ class LinkList:
                 for written in _written(host):
                     hosts.append(written)
                     self._links.append((link, slash + path))
-        self._hosts = AhoCorasick(hosts, matchkind=MatchKind.Standard, store_patterns=False)
+        self._hosts = Automaton(hosts)
 
     def match(self, event: Event, passages: Iterable[Passage] = (), signals: Iterable[Signal] = ()) -> list[LinkMatch]:
         """Each link once a field; in the media, where it comes first. `signals`: those named `qr` are looked at."""
@@ -86,7 +85,7 @@ class LinkList:
         text = read(text)
         if "." not in text:
             return
-        for which, begin, end in self._hosts.find_matches_as_indexes(text, overlapping=True):
+        for which, begin, end in self._hosts.matches(text):
             link, path = self._links[which]
             if _is_host(text, begin, end) and (not path or _leads(path, text[end : end + LONGEST_PATH])):
                 yield link, _whole(text, begin, end)

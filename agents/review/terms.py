@@ -14,8 +14,9 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
-from ahocorasick_rs import AhoCorasick, BytesAhoCorasick, MatchKind
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
+from agents.review.automaton import Automaton
 from agents.review.boundaries import SHORT, Cuts, is_look_alike, is_spoken, is_unbroken, is_whole, is_word
 from agents.review.soundindex import SoundIndex
 from agents.review.termforms import How, Pattern, in_leet, is_leet, spoken, written
@@ -96,14 +97,14 @@ class TermList:
         patterns = [pattern for number in last.values() for pattern in written(number, terms[number], texts[number])]
         self._patterns = [one for one in patterns if not one.how or one.text not in last]
         self._allowed = _allowed(terms, last, allow_phrases)
-        self._written = _automaton([one.text for one in self._patterns] + [one.text for one in self._allowed])
+        self._written = Automaton([one.text for one in self._patterns] + [one.text for one in self._allowed])
         self._sounds = [(number, one) for number in last.values() for one in spoken(terms[number], texts[number])]
         self._syllables = SoundIndex([s if self._listed[n].chinese else () for n, s in self._sounds])
         letters = ["".join(sounds).encode() for _, sounds in self._sounds]
         self._spelled = BytesAhoCorasick(letters, matchkind=MatchKind.Standard) if letters else None
         self._reach = min(LONGEST_SPELLED, max((len(sounds) for _, sounds in self._sounds), default=0))
         self._leet = [number for text, number in last.items() if is_leet(terms[number], text)]
-        self._look_alike = _automaton([in_leet(texts[number]) for number in self._leet])
+        self._look_alike = Automaton([in_leet(texts[number]) for number in self._leet])
 
     def __len__(self) -> int:
         return len(self._listed)
@@ -140,7 +141,7 @@ class TermList:
     def _as_written(self, form: Form, cuts: Cuts) -> tuple[list[_Hit], list[_Hit]]:
         """What stands there as it is searched, checked; and phrases in which it means no harm."""
         hits, allowed = [], []
-        for which, begin, end in self._written.find_matches_as_indexes(form.text, overlapping=True):
+        for which, begin, end in self._written.matches(form.text):
             if which >= len(self._patterns):
                 allowed.append(_hit(form, begin, end, self._allowed[which - len(self._patterns)]))
             else:
@@ -185,7 +186,7 @@ class TermList:
     def _by_look(self, form: Form) -> Iterator[_Hit]:
         if not self._leet or (other := leet(form.raw)) is None:
             return
-        for which, begin, end in self._look_alike.find_matches_as_indexes(other.text, overlapping=True):
+        for which, begin, end in self._look_alike.matches(other.text):
             number = self._leet[which]
             if is_look_alike(other, begin, end, self._listed[number].text):
                 yield _hit(other, begin, end, Pattern("", number, "look"))
@@ -207,10 +208,6 @@ def _allowed(terms: Sequence[Term], last: dict[str, int], phrases: Sequence[str]
     wanted += [(phrase, number) for number in last.values() for phrase in terms[number].unless]
     texts = together([phrase for phrase, _ in wanted]) if wanted else []
     return [Pattern(text, number, "") for text, (_, number) in zip(texts, wanted, strict=True) if text]
-
-
-def _automaton(texts: Sequence[str]) -> AhoCorasick:
-    return AhoCorasick(list(texts), matchkind=MatchKind.Standard, store_patterns=False)
 
 
 def _hit(form: Form, begin: int, end: int, pattern: Pattern) -> _Hit:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 from msgspec.structs import replace
 
+from agents.review import lists
 from agents.review.audience import in_force
 from agents.review.judge import Matched, judge
 from agents.review.lists import Wording, gathered
@@ -193,3 +197,71 @@ def test_a_list_is_made_ready_once_until_it_changes():
     assert wording.missing
     wording.renew(review, {part.part_id: part}, 2)
     assert not wording.missing
+
+
+def listed(terms, version=1):
+    ref, parts = parted("law", terms)
+    return ReviewPolicy(term_lists=(ref,)), {part.part_id: part for part in parts}, version
+
+
+def held_up(monkeypatch):
+    """Lists that are made from now on are not ready before the event that is returned is set."""
+    go_on, made = threading.Event(), lists.TermList
+
+    def slowly(*args):
+        assert go_on.wait(10)
+        return made(*args)
+
+    monkeypatch.setattr(lists, "TermList", slowly)
+    return go_on
+
+
+def found_in(wording, signals):
+    return [match.term.text for match in wording.match(signals, MediaTextPolicy())[0]]
+
+
+@pytest.fixture
+def item(make):
+    return make.signals(event=make.upload(title="枪支出售 代开发票"))
+
+
+async def test_a_long_list_is_made_ready_while_the_former_one_is_in_force(item, monkeypatch):
+    wording = Wording()
+    wording.renew(*listed([GUNS]))
+    monkeypatch.setattr(lists, "AT_ONCE", 1)
+    go_on = held_up(monkeypatch)
+    longer = listed([replace(GUNS, text="代开发票"), replace(GUNS, text="其他")], version=2)
+    for _ in range(3):  # nobody waits for it
+        wording.renew(*longer)
+        assert sorted(found_in(wording, item)) == ["枪支出售"]
+    go_on.set()
+    await wording.ready(*longer)
+    assert sorted(found_in(wording, item)) == ["代开发票"]
+
+
+def test_a_short_list_is_in_force_with_the_next_item(item):
+    wording = Wording()
+    wording.renew(*listed([GUNS]))
+    wording.renew(*listed([replace(GUNS, text="代开发票")], version=2))
+    assert sorted(found_in(wording, item)) == ["代开发票"]
+
+
+async def test_nothing_is_judged_before_the_first_list_is_ready(item, monkeypatch):
+    wording, go_on = Wording(), held_up(monkeypatch)
+    starting = asyncio.create_task(wording.ready(*listed([GUNS])))
+    await asyncio.sleep(0)
+    assert not starting.done()
+    go_on.set()
+    wording.renew(*listed([GUNS]))  # an item that comes meanwhile waits for it
+    assert sorted(found_in(wording, item)) == ["枪支出售"]
+    await starting
+    assert sorted(found_in(wording, item)) == ["枪支出售"]
+
+
+def test_lists_that_cannot_be_made_ready_leave_the_former_in_force_and_are_told(item, monkeypatch):
+    wording = Wording()
+    wording.renew(*listed([GUNS]))
+    monkeypatch.setattr(lists, "TermList", lambda *_: 1 / 0)
+    wording.renew(*listed([replace(GUNS, text="代开发票")], version=2))
+    assert sorted(found_in(wording, item)) == ["枪支出售"]
+    assert "could not be made ready: ZeroDivisionError" in wording.missing[0]
