@@ -176,6 +176,13 @@ class ListRef(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     entries: Count
 
 
+class ModelRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """From which score of a model of the platform's own something follows."""
+
+    review: Annotated[Score | None, msgspec.Meta(description="null: off")] = None
+    takedown: Annotated[Score | None, msgspec.Meta(description="null: off")] = None
+
+
 class Stricter(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """What applies to some services or audiences instead, where it is stricter; of several that apply, the strictest.
     What is left out stays as it is."""
@@ -185,17 +192,13 @@ class Stricter(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
     nudity_review: Score | None = None
     nudity_takedown: Score | None = None
     blank_review: Score | None = None
+    models: Annotated[
+        dict[Id, ModelRule], msgspec.Meta(description="signal of a model of your own → its thresholds here")
+    ] = {}
     actions: Annotated[
         dict[Annotated[str, msgspec.Meta(max_length=64)], OnTerm],
         msgspec.Meta(description="category of terms and links → at least this; `*`: every category"),
     ] = {}
-
-
-class ModelRule(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """From which score of a model of the platform's own something follows."""
-
-    review: Annotated[Score | None, msgspec.Meta(description="null: off")] = None
-    takedown: Annotated[Score | None, msgspec.Meta(description="null: off")] = None
 
 
 class ReviewPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -692,11 +695,18 @@ class Policy(Message, kw_only=True, frozen=True, forbid_unknown_fields=True):
 def _check_stricter(field: str, rule: Stricter, plain: ReviewPolicy) -> None:
     if not rule.services and not rule.audiences:
         raise ValueError(f"`{field}` names neither services nor audiences: what holds for all belongs into `review`")
-    for name in ("nudity_review", "nudity_takedown", "blank_review"):
-        wanted, held = getattr(rule, name), getattr(plain, name)
+    thresholds = [
+        (name, getattr(rule, name), getattr(plain, name))
+        for name in ("nudity_review", "nudity_takedown", "blank_review")
+    ]
+    for model, asked in rule.models.items():
+        for name in ("review", "takedown"):
+            former = plain.models.get(model, ModelRule())
+            thresholds.append((f"models.{model}.{name}", getattr(asked, name), getattr(former, name)))
+    for name, wanted, held in thresholds:
         if wanted is not None and held is not None and wanted > held:
             raise ValueError(f"`{field}.{name}` is {wanted}, which is laxer than `review.{name}`, {held}")
-    if not rule.actions and rule.nudity_review is rule.nudity_takedown is rule.blank_review is None:
+    if not rule.actions and all(wanted is None for _, wanted, _ in thresholds):
         raise ValueError(f"`{field}` asks for nothing")
 
 

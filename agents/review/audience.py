@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agents.decide import SEVERITY
 from schemas.event import Event
-from schemas.policy import OnTerm, ReviewPolicy, Stricter
+from schemas.policy import ModelRule, OnTerm, ReviewPolicy, Stricter
 
 #: Thresholds that a stricter rule may lower.
 LOWERED = ("nudity_review", "nudity_takedown", "blank_review")
@@ -21,7 +21,9 @@ def in_force(policy: ReviewPolicy, event: Event) -> ReviewPolicy:
     if not rules:
         return replace(policy, stricter=()) if policy.stricter else policy
     lowered = {name: _least(getattr(one, name) for one in (policy, *rules)) for name in LOWERED}
-    return replace(policy, stricter=rules, **lowered)
+    named = dict.fromkeys(name for one in (policy, *rules) for name in one.models)
+    models = {name: _strictest(one.models[name] for one in (policy, *rules) if name in one.models) for name in named}
+    return replace(policy, stricter=rules, models=models, **lowered)
 
 
 def action_for(category: str, action: OnTerm, rules: Iterable[Stricter]) -> OnTerm:
@@ -38,6 +40,11 @@ def _applies(rule: Stricter, event: Event) -> bool:
     return (not rule.services or event.service in rule.services) and (
         not rule.audiences or event.audience in rule.audiences
     )
+
+
+def _strictest(rules: Iterable[ModelRule]) -> ModelRule:
+    every = list(rules)
+    return ModelRule(review=_least(one.review for one in every), takedown=_least(one.takedown for one in every))
 
 
 def _least(values: Iterable[float | None]) -> float | None:

@@ -14,7 +14,7 @@ from agents.review.judge import Matched, judge
 from agents.review.lists import Wording, gathered
 from schemas.lists import parted
 from schemas.message import Refused, convert
-from schemas.policy import Category, Link, MediaTextPolicy, Policy, ReviewPolicy, Stricter, Term
+from schemas.policy import Category, Link, MediaTextPolicy, ModelRule, Policy, ReviewPolicy, Stricter, Term
 from schemas.signals import Caption, Evidence, MediaText
 
 GUNS = Term(text="枪支出售", category="weapons", action="takedown")
@@ -140,8 +140,28 @@ def test_of_several_rules_the_strictest_holds_and_none_makes_anything_laxer(make
 
 
 @pytest.mark.parametrize(
+    ("score", "audience", "action"),
+    [(0.5, "", "allow"), (0.5, "minors", "review"), (0.7, "minors", "takedown"), (0.9, "minors", "takedown")],
+)
+def test_thresholds_of_a_platforms_own_models_are_stricter_too(decided, make, score, audience, action):
+    rule = Stricter(audiences=("minors",), models={"gore": ModelRule(review=0.4, takedown=0.6)})
+    review = ReviewPolicy(models={"gore": ModelRule(review=0.8)}, stricter=(rule,))
+    decision = decided(review, signals=(make.signal("gore", score),), audience=audience)
+    assert decision.action == action
+
+
+def test_a_model_may_count_for_an_audience_alone(decided, make):
+    rule = Stricter(services=("kids",), models={"smoking": ModelRule(review=0.5)})
+    found = make.signal("smoking", 0.6)
+    assert decided(ReviewPolicy(stricter=(rule,)), signals=(found,), service="kids").action == "review"
+    assert decided(ReviewPolicy(stricter=(rule,)), signals=(found,)).action == "allow"
+
+
+@pytest.mark.parametrize(
     ("rule", "field"),
     [
+        ({"audiences": ["minors"], "models": {"gore": {"review": 0.9}}}, "review.stricter[0].models.gore.review"),
+        ({"audiences": ["minors"], "models": {"gore": {}}}, "review.stricter[0]"),
         ({"audiences": ["minors"], "nudity_review": 0.9}, "review.stricter[0].nudity_review"),
         ({"audiences": ["minors"], "blank_review": 0.99}, "review.stricter[0].blank_review"),
         ({"nudity_review": 0.1}, "review.stricter[0]"),
@@ -151,7 +171,9 @@ def test_of_several_rules_the_strictest_holds_and_none_makes_anything_laxer(make
 )
 def test_a_rule_that_is_laxer_or_says_nothing_is_refused_with_its_field(rule, field):
     with pytest.raises(Refused) as refused:
-        convert(Policy, {"name": "p", "version": 1, "review": {"stricter": [rule]}})
+        convert(
+            Policy, {"name": "p", "version": 1, "review": {"models": {"gore": {"review": 0.8}}, "stricter": [rule]}}
+        )
     assert refused.value.field == field
 
 
