@@ -28,7 +28,7 @@ BITS = 256
 #: of them to look into, and starts of up to 2**26 bytes a chunk. Measured, see `make bench ARGS=bank`.
 CHUNKS = ((0, 16), (1 << 17, 14), (1 << 19, 13), (1 << 22, 12), (1 << 24, 11))
 #: Queries looked up together, and candidates compared together: what is gathered for them stays in a core's cache.
-QUERIES, CANDIDATES = 8, 1 << 15
+QUERIES, CANDIDATES = 16, 1 << 15
 #: Hashes scanned together, for the same reason.
 SCANNED = 1 << 13
 #: What it costs to look into a bucket and to compare a candidate, against a hash in a scan: measured, roughly.
@@ -164,12 +164,12 @@ def _candidates(
     for ids, starts, own, masks in zip(tables.ids, tables.starts, values, changed, strict=True):
         if not len(masks):
             continue
-        buckets = (own[:, None] ^ masks).ravel()
-        begins = starts[buckets]
-        counts = starts[buckets + np.uint32(1)] - begins
+        buckets = (own[:, None] ^ masks).ravel().astype(np.intp)  # what numpy indexes by
+        begins = starts.take(buckets)
+        counts = starts[1:].take(buckets) - begins
         filled = np.flatnonzero(counts)
-        some = counts[filled].astype(np.int64)
-        rows.append(ids[ranges(begins[filled].astype(np.int64), some)])
+        some = counts.take(filled).astype(np.int64)
+        rows.append(ids.take(ranges(begins.take(filled).astype(np.int64), some)))
         queries.append(np.repeat(filled // len(masks), some))
     return np.concatenate(queries), np.concatenate(rows).astype(np.int64)
 
