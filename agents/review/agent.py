@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar
 
-from msgspec.structs import replace
-
 from agents.judging import JudgingAgent
 from agents.review.bank import Match
 from agents.review.bank_rows import bank_of
@@ -35,12 +33,11 @@ class Review(JudgingAgent):
         super().__init__(context)
         self._bank = bank_of(context.views[HASHBANK.name])
         self._sounds = SoundBank(context.views[HASHBANK.name].rows.values())
-        self._sounds_changed: dict[str, HashEntry | None] = {}
         context.views[HASHBANK.name].listen(self._note)
         self._wording = Wording()
 
     async def warm(self) -> None:
-        """Make the term lists ready that are in force."""
+        """Make the term lists ready that are in force, and sort the banned sounds."""
         await self.context.loaded()
         await self._ready()
 
@@ -51,6 +48,7 @@ class Review(JudgingAgent):
     async def _ready(self) -> None:
         lists = self.context.views[LISTS.name]
         await self._wording.ready(self.context.policy.review, lists.rows, lists.version)
+        await self._sounds.settled()
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Match, then judge."""
@@ -80,15 +78,11 @@ class Review(JudgingAgent):
         yield from self.decided(judge(signals, matched, policy, now), policy)
 
     def _note(self, entry_id: str, _former: HashEntry | None, entry: HashEntry | None) -> None:
-        if (entry is not None and entry.sounds) or entry_id in self._sounds or entry_id in self._sounds_changed:
-            # Of its frames it only matters for sound whether there are any; the bank has them.
-            self._sounds_changed[entry_id] = entry and replace(entry, frames=entry.frames[:1], points=())
+        if (entry is not None and entry.sounds) or entry_id in self._sounds:
+            self._sounds.update({entry_id: entry}, now=self.context.clock())
 
     def _heard(self, signals: Signals, policy: ReviewPolicy, now: datetime) -> list[SoundMatch]:
-        """Stretches of banned sound; changes since the last item come into force first."""
-        changes, self._sounds_changed = self._sounds_changed, {}
-        if changes:
-            self._sounds.update(changes, now=now)
+        """Stretches of banned sound."""
         if self._sounds.stale_at and self._sounds.stale_at <= now:
             self._sounds.expire(now)
         if policy.sound_max_errors is None or not signals.sounds:

@@ -20,9 +20,10 @@ def in_force(policy: ReviewPolicy, event: Event) -> ReviewPolicy:
     rules = tuple(rule for rule in policy.stricter if _applies(rule, event))
     if not rules:
         return replace(policy, stricter=()) if policy.stricter else policy
-    lowered = {name: _least(getattr(one, name) for one in (policy, *rules)) for name in LOWERED}
-    named = dict.fromkeys(name for one in (policy, *rules) for name in one.models)
-    models = {name: _strictest(one.models[name] for one in (policy, *rules) if name in one.models) for name in named}
+    asked: tuple[ReviewPolicy | Stricter, ...] = (policy, *rules)
+    lowered = {name: _least(getattr(one, name) for one in asked) for name in LOWERED}
+    named = dict.fromkeys(name for one in asked for name in one.models)
+    models = {name: _strictest(one.models[name] for one in asked if name in one.models) for name in named}
     return replace(policy, stricter=rules, models=models, **lowered)
 
 

@@ -11,6 +11,7 @@ How far apart copies and strangers lie was measured over real sound: see `make e
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -19,9 +20,12 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from agents.review.aside import Aside
 from agents.review.chromaprint import NOTES, SPAN_S, SPECTRA, codes_of
 from schemas.bank import HashEntry
 from schemas.signals import CODE_S, SoundPrint
+
+log = logging.getLogger(__name__)
 
 #: The algorithm whose codes are compared.
 ALGORITHM = "chromaprint"
@@ -31,6 +35,10 @@ SILENT = int(codes_of(np.zeros((SPECTRA, NOTES)))[0])
 #: What is looked up for each code: itself, and all that differ from it in one bit or two. One bit alone finds a third
 #: of what is shifted in pitch less.
 _NEIGHBOURS = np.array(sorted({1 << one | 1 << other for one in range(BITS) for other in range(BITS)} | {0}), np.uint32)
+#: Bits of the filter for each code: one in sixteen codes that are not in the bank passes.
+FILTER_BITS = 16
+#: Knuth's multiplier for hashing by multiplication, modulo 2**32.
+_SPREAD = np.uint32(2_654_435_761)
 #: Codes looked up at once: 2 MB of neighbours.
 LOOKED_UP = 1024
 #: Codes that stand more often in the bank than this are no seeds: a hum, a held note. So is a code that more than a
@@ -62,7 +70,7 @@ MOVES = (8, 12, 18, 27, 34)
 #: What a match must weigh (see `_weight`): the highest among all pairs of 110 recordings of different packages, five
 #: hours of music and speech with all shifts of pitch, was 3.7.
 LEAST_WEIGHT = 4.2
-#: Codes in the segment of what was added last, which is sorted anew each time: a few milliseconds.
+#: Codes in the segment of what was added last, which is sorted anew with the next item: some ten milliseconds.
 RECENT = 200_000
 
 
@@ -98,8 +106,32 @@ class _Print(NamedTuple):
     codes: NDArray[np.uint32]
 
 
+class _Filter:
+    """Which codes are none of a set, said of most of them: a bitmap of their hashes (Bloom, 1970, with one hash). Of
+    500 neighbours that are looked up for each code of an item hardly any is in the bank."""
+
+    def __init__(self, codes: NDArray[np.uint32]) -> None:
+        bits = min(max(int(FILTER_BITS * len(codes)).bit_length(), 13), 31)
+        self._shift = np.uint32(32 - bits)
+        places = (codes * _SPREAD) >> self._shift
+        held = np.zeros(1 << bits, np.bool_)
+        held[places] = True
+        self._map = np.packbits(held, bitorder="little")
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self._map.nbytes
+
+    def passed(self, codes: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """Places of those that may be in the set."""
+        places = (codes * _SPREAD) >> self._shift
+        bytes_ = self._map.take(places >> np.uint32(3))
+        return np.flatnonzero((bytes_ >> (places & np.uint32(7)).astype(np.uint8)) & 1)
+
+
 class _Segment:
-    """Some prints of the bank: all codes in a row, and the same sorted, each with its place. 12 bytes a code."""
+    """Some prints of the bank: all codes in a row, and the same sorted, each with its place. 14 to 16 bytes a code."""
 
     def __init__(self, prints: Iterable[_Print]) -> None:
         held = list(prints)
@@ -111,6 +143,12 @@ class _Segment:
         ]
         self.places = np.argsort(self.codes, kind="stable").astype(np.uint32)
         self.sorted = self.codes[self.places]
+        self._filter = _Filter(self.codes)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes, without what is said of each print."""
+        return sum(part.nbytes for part in (self.codes, self.places, self.sorted, self.begins, self._filter))
 
     def seeds(self, codes: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Places in the item and in the segment whose codes are the same but for two bits at most."""
@@ -123,10 +161,12 @@ class _Segment:
             probes = known[begin : begin + LOOKED_UP, None] ^ _NEIGHBOURS
             probes[known[begin : begin + LOOKED_UP] == SILENT] = SILENT
             flat = probes.ravel()
-            sorting = np.argsort(flat)  # looked up in order, the index is read from end to end
-            first = np.searchsorted(self.sorted, flat[sorting], "left")
-            counts = np.searchsorted(self.sorted, flat[sorting], "right") - first
-            counts[(counts > most) | (flat[sorting] == SILENT)] = 0
+            likely = self._filter.passed(flat)
+            sorting = likely[np.argsort(flat[likely], kind="stable")]  # looked up in order, the index is read through
+            wanted = flat[sorting]
+            first = np.searchsorted(self.sorted, wanted, "left")
+            counts = np.searchsorted(self.sorted, wanted, "right") - first
+            counts[(counts > most) | (wanted == SILENT)] = 0
             hit = np.flatnonzero(counts)
             number = begin + sorting[hit] // len(_NEIGHBOURS)
             places = self.places[_ranges(first[hit], counts[hit])].astype(np.int64)
@@ -143,64 +183,95 @@ def _ranges(begins: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
 
 
 class SoundBank:
-    """The sounds of the hash bank. Not for several threads at once."""
+    """The sounds of the hash bank. For one thread; what is settled is sorted anew in another."""
 
     def __init__(self, entries: Iterable[HashEntry] = (), *, now: datetime | None = None) -> None:
         #: When an entry expires next, if one does: `expire` is asked for then.
         self.stale_at: datetime | None = None
         self._expires: dict[str, datetime] = {}
-        self._recent: dict[str, list[_Print]] = {}
-        #: What is settled, and what came since. Of the former some entries are no longer in force.
-        self._segments = _Segment(()), _Segment(())
+        #: What is settled, of which some entries are no longer in force, and what came since; None: to be made.
+        self._base = _Segment(())
+        self._fresh: _Segment | None = None
         self._settled, self._gone = set[str](), set[str]()
+        self._recent: dict[str, list[_Print]] = {}
+        self._recent_codes = 0
+        self._sorting: Aside[_Segment] = Aside("sound bank")
+        #: Entries that have changed since that began.
+        self._changed = set[str]()
         self._take({entry.entry_id: entry for entry in entries}, now)
-        self._settle()
+        self._sort()
+        self._take_up(wait=True)
 
     def __contains__(self, entry_id: str) -> bool:
         return entry_id in self._recent or (entry_id in self._settled and entry_id not in self._gone)
 
     def __len__(self) -> int:
-        return sum(len(segment.codes) for segment in self._segments)
+        return len(self._base.codes) + self._recent_codes
 
     @property
     def nbytes(self) -> int:
         """Memory of the index, in bytes."""
-        return sum(part.nbytes for one in self._segments for part in (one.codes, one.places, one.sorted, one.begins))
+        return sum(segment.nbytes for segment in self._segments())
 
     def update(self, changes: Mapping[str, HashEntry | None], *, now: datetime | None = None) -> None:
         """Take entries in, in place of those of the same id, or out (None)."""
+        self._take_up()
         self._take(changes, now)
-        fresh = _Segment(one for prints in self._recent.values() for one in prints)
-        if len(fresh.codes) > max(RECENT, len(self._segments[0].codes) // 8):
-            self._settle()
-        else:
-            self._segments = self._segments[0], fresh
+        if self._recent_codes > max(RECENT, len(self._base.codes) // 8) and not self._sorting.busy:
+            self._sort()
 
     def expire(self, now: datetime) -> None:
         """Take out what has expired."""
         self.update({entry_id: None for entry_id, at in self._expires.items() if at <= now})
 
+    async def settled(self) -> None:
+        """Wait until what is sorted anew is in force."""
+        await self._sorting.over()
+        self._take_up()
+
     def _take(self, changes: Mapping[str, HashEntry | None], now: datetime | None) -> None:
         for entry_id, entry in changes.items():
-            self._recent.pop(entry_id, None)
+            self._recent_codes -= sum(len(one.codes) for one in self._recent.pop(entry_id, ()))
             self._expires.pop(entry_id, None)
+            self._changed.add(entry_id)
             if entry_id in self._settled:
                 self._gone.add(entry_id)
             if entry is None or not entry.active or (now and entry.expires_at and entry.expires_at <= now):
                 continue
             if prints := _prints(entry):
                 self._recent[entry_id] = prints
+                self._recent_codes += sum(len(one.codes) for one in prints)
                 if entry.expires_at:
                     self._expires[entry_id] = entry.expires_at
-        self.stale_at = min(self._expires.values(), default=None)
+        if changes:
+            self._fresh = None
+            self.stale_at = min(self._expires.values(), default=None)
 
-    def _settle(self) -> None:
-        """Sort all that is in force anew."""
-        kept = [one for one in self._segments[0].prints if one.entry.entry_id not in self._gone]
-        whole = _Segment([*kept, *(one for prints in self._recent.values() for one in prints)])
-        self._segments = whole, _Segment(())
-        self._settled, self._gone = {one.entry.entry_id for one in whole.prints}, set[str]()
-        self._recent = {}
+    def _segments(self) -> tuple[_Segment, _Segment]:
+        if self._fresh is None:
+            self._fresh = _Segment(one for prints in self._recent.values() for one in prints)
+        return self._base, self._fresh
+
+    def _sort(self) -> None:
+        """Begin to sort all that is in force anew."""
+        kept, gone = self._base.prints, frozenset(self._gone)
+        recent = [one for prints in self._recent.values() for one in prints]
+        self._changed = set()
+        self._sorting.begin(lambda: _Segment([*(one for one in kept if one.entry.entry_id not in gone), *recent]))
+
+    def _take_up(self, *, wait: bool = False) -> None:
+        if not (self._sorting.ended or (wait and self._sorting.busy)):
+            return
+        try:
+            self._base = self._sorting.taken()
+        except MemoryError:
+            log.exception("banned sounds could not be sorted anew; they are compared as they came")
+            return
+        self._settled = {one.entry.entry_id for one in self._base.prints}
+        self._gone = self._changed & self._settled
+        self._recent = {entry_id: prints for entry_id, prints in self._recent.items() if entry_id in self._changed}
+        self._recent_codes = sum(len(one.codes) for prints in self._recent.values() for one in prints)
+        self._fresh = None
 
     def match(self, sounds: Sequence[SoundPrint], *, max_errors: float, min_s: float) -> list[SoundMatch]:
         """Stretches of banned sounds of at least so many seconds in which at most so large a share of bits differs, the
@@ -208,13 +279,14 @@ class SoundBank:
 
         What a known good sound explains as well is none.
         """
+        self._take_up()
+        base, fresh = self._segments()
         found: list[SoundMatch] = []
         for one in sounds:
             if one.algorithm != ALGORITHM:
                 continue
-            settled, recent = self._segments
-            found += _matches(one, settled, self._gone)
-            found += _matches(one, recent, frozenset())
+            found += _matches(one, base, self._gone)
+            found += _matches(one, fresh, frozenset())
         joined = [
             match
             for match in _joined(found)
