@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 #: The algorithm whose codes are compared.
 ALGORITHM = "chromaprint"
 BITS = 32
+CODE_BYTES = 4
 #: The code of silence, which is the same in all sounds.
 SILENT = int(codes_of(np.zeros((SPECTRA, NOTES)))[0])
 #: What is looked up for each code: itself, and all that differ from it in one bit or two. One bit alone finds a third
@@ -70,6 +71,9 @@ MOVES = (8, 12, 18, 27, 34)
 #: What a match must weigh (see `_weight`): the highest among all pairs of 110 recordings of different packages, five
 #: hours of music and speech with all shifts of pitch, was 3.7.
 LEAST_WEIGHT = 4.2
+#: Of an item with fewer codes than this, fewer are compared, and strangers reach less: by chance one of so many items
+#: weighs one more for each e^2.5 times as many codes (2,000 stretches of 3.5 s and 660 of 10 s against 620,000 codes).
+FEW_CODES, STEEPNESS = 60, 2.5
 #: Codes in the segment of what was added last, which is sorted anew with the next item: some ten milliseconds.
 RECENT = 200_000
 
@@ -287,10 +291,11 @@ class SoundBank:
                 continue
             found += _matches(one, base, self._gone)
             found += _matches(one, fresh, frozenset())
+        least = _least_weight(sum(len(one.codes) // CODE_BYTES for one in sounds))
         joined = [
             match
             for match in _joined(found)
-            if match.score >= LEAST_WEIGHT and match.errors <= max_errors and match.seconds >= min_s
+            if match.score >= least and match.errors <= max_errors and match.seconds >= min_s
         ]
         good = [match for match in joined if match.entry.kind == "known_good"]
         banned = [
@@ -299,6 +304,11 @@ class SoundBank:
             if match.entry.kind == "banned" and not any(_covers(other, match) for other in good)
         ]
         return _best(banned)
+
+
+def _least_weight(codes: int) -> float:
+    """What a match of an item with so many codes must weigh: of short items and long as few are taken for another."""
+    return LEAST_WEIGHT + float(np.log(min(max(codes, 1) / FEW_CODES, 1.0))) / STEEPNESS
 
 
 def _prints(entry: HashEntry) -> list[_Print]:

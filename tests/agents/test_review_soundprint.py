@@ -182,3 +182,18 @@ def test_of_an_entrys_variants_and_of_entries_that_say_the_same_the_closest_is_n
 def test_the_bank_says_how_much_memory_it_takes(banned):
     bank = SoundBank([banned(codes(1, 600))])
     assert 14 * len(bank) <= bank.nbytes < 17 * len(bank)
+
+
+def test_of_a_short_item_a_match_needs_to_weigh_less(banned):
+    song = codes(1, 60)
+    stretch = worn(song[200:212], 0.05)
+    bank = SoundBank([banned(song)])
+    weight = {len(item): [one.score for one in bank.match([sound(item)], **LIMITS)] for item in (stretch, pad(stretch))}
+    (alone,), within = weight[12], weight[212]
+    assert 3.6 < alone < 4.2
+    assert within == []
+
+
+def pad(found: np.ndarray) -> np.ndarray:
+    """Within other sound."""
+    return np.concatenate([codes(2, 100 * CODE_S), found, codes(3, 100 * CODE_S)])
