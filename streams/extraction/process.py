@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from schemas.plan import Plan
+from streams.extraction import heap
 from streams.extraction.confine import Confinement, Jail, Mode
 
 if TYPE_CHECKING:
@@ -215,6 +216,7 @@ def _send(answers: int, answer: Answer) -> None:
 
 
 def _begin(start: Start) -> tuple[list[Detector], Confinement]:
+    heap.bound()
     jail = Jail(start.memory_mb, start.confinement)  # before libraries make threads
     import av.logging
 
@@ -226,6 +228,7 @@ def _begin(start: Start) -> tuple[list[Detector], Confinement]:
         sys.meta_path.insert(0, _Late())
     gc.collect()
     gc.freeze()  # models stay; what reading collects after each item is that item's alone
+    heap.trim()
     return detectors, jail.close()
 
 

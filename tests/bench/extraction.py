@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
-import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,14 +11,14 @@ from statistics import median
 from typing import NamedTuple
 
 import av
-import msgspec
 import numpy as np
 
 from schemas.plan import Plan
 from streams.extraction.detector import Detector, Findings, Source
 from streams.extraction.pool import Pool
 from streams.extraction.read import Limits, Reading, read
-from streams.extraction.reader import STRETCH_S
+from streams.extraction.reader import Reader
+from streams.extraction.turns import Turns
 from streams.registered import installed
 from streams.settings import load
 from tests.bench.clips import CAPTIONED, CLIPS, clip, longer
@@ -155,13 +150,13 @@ def _decode(path: Path) -> None:
                 pass
 
 
-# Memory: of a process of its own, so that nothing else is counted.
+# Memory: of a process as the worker has it, with every detector.
 
 
 def memory(quick: bool) -> Iterator[Row]:
-    """What a process with every detector holds at most, of a short item and of a long one read in stretches."""
+    """What a decoding process with every detector holds at most, of a short item and of a long one."""
     short_min, long_min = (1, 5) if quick else (SHORT_MIN, LONG_MIN)
-    peaks = {minutes: _peak_mb(minutes, every=True) for minutes in (short_min, long_min)}
+    peaks = {minutes: asyncio.run(_peak_mb(minutes)) for minutes in (short_min, long_min)}
     yield Row("extraction.memory_mb", peaks[long_min], "MB at most, models included", 1)
     yield Row(
         f"extraction.memory_growth_mb.{long_min // 60}h" if long_min >= 60 else "extraction.memory_growth_mb",
@@ -173,31 +168,27 @@ def memory(quick: bool) -> Iterator[Row]:
     )
 
 
-def _peak_mb(minutes: int, *, every: bool) -> float:
+async def _peak_mb(minutes: int) -> float:
+    """Of the one process of a pool that reads so many minutes of media, in stretches as the worker does."""
     kind = CLIPS[0]
     source = clip(kind)
     with av.open(str(source)) as container:
         repeats = round(minutes * 60 / ((container.duration or 0) / av.time_base))
     path = longer(source, BUILD / "clips" / f"{source.stem}-{minutes}min.mp4", repeats)
-    given = [sys.executable, "-m", "tests.bench.extraction", str(path), json.dumps(every)]
-    done = subprocess.run(given, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    return float(done.stdout.split()[-1])
-
-
-def _report_peak(path: Path, *, every: bool) -> None:
-    """Read a file in stretches, and print what this process held at most, in MB."""
-    settings = load()
-    limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
-    kinds = [kind for kind in installed("veristream.detectors", () if every else CHEAP).values() if not kind.problems()]
-    detectors = [kind() for kind in kinds]
-    plan, length_s, at_s = tier0(kinds), float("inf"), 0.0
-    while at_s < length_s:
-        reading = read(path, detectors, limits, plan, (at_s, at_s + STRETCH_S))
-        # As in the pool: it is sent away, and put together with the others elsewhere.
-        msgspec.msgpack.encode(tuple(reading))
-        length_s = reading.media.duration_s
-        at_s += STRETCH_S
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    kinds = [one for one in installed("veristream.detectors", ()).values() if not one.problems()]
+    settings = load(extract_workers=1)
+    pool = Pool(settings, kinds)
+    try:
+        await pool.warm()
+        (pid,) = pool.pids
+        reader = Reader(pool, Turns(1), kinds, timeout_s=settings.extract_timeout_s)
+        reading = await reader.read(path, tier0(kinds), "upload")
+        if reading.absent or pool.pids != {pid}:
+            raise RuntimeError(f"another process went on ({dict(pool.ended)}), or some saw nothing: {reading.absent}")
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+    finally:
+        await pool.close()
 
 
 # Side by side: the pool alone, without Kafka.
@@ -280,7 +271,3 @@ def _segment(source: Path) -> Path:
                 packet.stream = copies[packet.stream.index]
                 output.mux(packet)
     return target
-
-
-if __name__ == "__main__":
-    _report_peak(Path(sys.argv[1]), every=json.loads(sys.argv[2]))
