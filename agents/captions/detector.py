@@ -25,7 +25,7 @@ class CaptionsDetector(Detector):
     """
 
     name = "captions"
-    version = f"1-{reader.VERSION}"
+    version = f"2-{reader.VERSION}"
     wants_frames = True
     optional = True
     #: Text of 26 px in a picture of 1280 is read as well as text of 44 px; at 512 px a fifth of it is lost.

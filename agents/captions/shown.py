@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz
 
 from agents.captions.reader import Line
-from agents.captions.strokes import SIDE, Area, changes, dense, edges, same, scaled
+from agents.captions.strokes import SIDE, Area, bands, changes, clear, edges, same, scaled, writing
 from agents.text import normalised
 from schemas.signals import Box, Caption
 
@@ -23,6 +23,9 @@ ALIKE = 70.0
 LONGEST = 500
 #: Lines that are read in one frame. A page of small print has more; nobody reads it in passing either.
 MOST_LINES = 40
+#: Frames with little that looks like writing that are searched in vain before only one in so many is. At a frame a
+#: second that is a caption of five seconds.
+MOST_VAIN, EACH_VAIN = 2, 4
 
 
 class Reads(Protocol):
@@ -65,6 +68,7 @@ class Shown:
         self._standing: list[_Standing] = []
         self._gone: list[Caption] = []
         self._searched: NDArray[np.uint8] | None = None
+        self._vain = self._passed = 0
         #: How often the reader was asked, for measures.
         self.searched = self.read = 0
 
@@ -79,13 +83,28 @@ class Shown:
             self._searched = None  # should it come back, it is to be found again
         for one in stand:
             one.until_s = at_s
-        if dense(mask, (one.area for one in stand), self._searched):
+        places = writing(mask, (one.area for one in stand), self._searched)
+        if places.any() and self._worth(sure := clear(places)):
             self._searched = mask
             self.searched += 1
-            for line in self._reader.find(small)[:MOST_LINES]:
+            lines = [
+                Line(line.corners + np.array([0, top], np.float32))
+                for top, bottom in bands(places)
+                for line in self._reader.find(small[top:bottom])
+            ]
+            self._vain = 0 if lines else self._vain + (not sure)
+            for line in lines[:MOST_LINES]:
                 self._take(line, rgb, change, at_s, stand, gone)
         self._standing = stand
         self._gone += [one.caption() for one in gone if len(self._gone) < self._most]
+
+    def _worth(self, sure: bool) -> bool:
+        """Whether to search. Foliage and fences look like a little writing frame after frame: where some of them were
+        searched in vain, further ones are searched now and then only, which finds what stands for some seconds."""
+        if sure or self._vain < MOST_VAIN:
+            return True
+        self._passed = (self._passed + 1) % EACH_VAIN
+        return self._passed == 0
 
     def captions(self) -> list[Caption]:
         """All captions so far."""

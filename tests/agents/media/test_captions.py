@@ -7,8 +7,8 @@ import pytest
 
 from agents.captions import reader
 from agents.captions.detector import MOST_CAPTIONS, CaptionsDetector
-from agents.captions.shown import Shown
-from agents.captions.strokes import SIDE, changes, dense, edges, same, scaled
+from agents.captions.shown import EACH_VAIN, MOST_VAIN, Shown
+from agents.captions.strokes import SIDE, bands, changes, edges, same, scaled, writing
 from agents.text import normalised
 from deploy.demo.footage import find_footage
 from schemas.signals import Box, Caption
@@ -124,6 +124,37 @@ def test_what_looks_like_writing_is_searched_once_and_again_when_it_changes():
     assert counting.searched == 3  # the last is what was searched before the one before it
 
 
+def test_a_little_that_looks_like_writing_is_searched_less_and_less_but_a_caption_at_once():
+    """A patch of strokes that moves on from frame to frame, as leaves and fences do."""
+    counting = Counting()
+    shown = Shown(counting, 10)
+    chance = np.random.default_rng(5)
+
+    def leaves(number):
+        picture = np.full((360, 640, 3), 128, np.uint8)
+        left = 40 + 30 * number
+        picture[100:110, left : left + 36] = 255 * chance.integers(0, 2, (10, 36, 1), np.uint8)
+        return picture
+
+    for number in range(MOST_VAIN + 2 * EACH_VAIN):
+        shown.look(leaves(number), float(number))
+    assert counting.searched == MOST_VAIN + 2
+    shown.look(drawn(np.full((720, 1280, 3), 128, np.uint8), TEXTS["zh"][0], Style(outline=0)), 99.0)
+    assert counting.searched > MOST_VAIN + 2
+
+
+def test_lines_are_looked_for_in_the_rows_that_may_hold_some_alone():
+    places = np.zeros((360, 640), bool)
+    places[300:310, 200:400] = True
+    places[20:25, 200:260] = True
+    assert bands(places) == [(0, 96), (257, 353)]
+    assert all(bottom - top == 96 for top, bottom in bands(places))
+    places[::40, 10] = True
+    assert bands(places) == [(0, 360)]
+    assert bands(np.zeros((360, 640), bool)) == []
+    assert bands(np.ones((40, 640), bool)) == [(0, 40)]
+
+
 @pytest.mark.parametrize("crf", [20, 32])
 def test_a_standing_caption_is_recognised_through_compression_and_another_is_not(tmp_path, frames, crf):
     texts = [TEXTS["zh"][0], TEXTS["zh"][0], TEXTS["zh"][1]]
@@ -136,9 +167,9 @@ def test_a_standing_caption_is_recognised_through_compression_and_another_is_not
 def test_strokes_count_only_outside_what_is_known(frames):
     grey = np.full_like(frames[0], 128)
     mask = edges(changes(scaled(drawn(grey, TEXTS["zh"][0]), SIDE)))
-    assert dense(mask)
-    assert not dense(mask, [(200, 285, 440, 335)])
-    assert dense(mask, [(200, 285, 300, 335)])
+    assert writing(mask).any()
+    assert not writing(mask, [(200, 285, 440, 335)]).any()
+    assert writing(mask, [(200, 285, 300, 335)]).any()
 
 
 def test_a_clip_is_read_from_decoding_on(tmp_path, frames, detector):
