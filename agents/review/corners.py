@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from agents.review.points import BANK_POINTS, QUERY_POINTS, Describer
 from schemas.signals import FramePoints
-from streams.extraction.detector import Detector, Findings, Frame, Source
+from streams.extraction.detector import Detector, Findings, Frame, Part, Source
 
 #: Seconds between two frames that are described, unless the later shows another scene: a frame costs five milliseconds
 #: and 27 kilobytes.
 APART_S = 0.9
+#: Descriptions of an item that is read in stretches, at most, 50 MB in the worker: every frame of half an hour and its
+#: mirror image. Of what lasts longer every second one, or fourth, is compared, as of hashes.
+MOST_OF_ITEM = 3600
 #: Frames of an entry's media that are described at most: seven kilobytes each, and a message holds a million bytes.
 MOST_OF_ENTRY = 60
 
@@ -51,6 +54,17 @@ class PointsDetector(Detector):
     def findings(self) -> Findings:
         """The points."""
         return Findings(points=tuple(self._found))
+
+    @classmethod
+    def merge(cls, parts: Sequence[Part]) -> Findings:
+        """Those of all stretches, thinned evenly."""
+        frames: dict[float, list[FramePoints]] = {}
+        for points in (points for part in parts for points in part.findings.points):
+            frames.setdefault(points.at_s, []).append(points)  # one and its mirror image stay together
+        kept = list(frames.values())
+        while sum(map(len, kept)) > MOST_OF_ITEM and len(kept) > 1:
+            kept = kept[::2]
+        return Findings(points=tuple(points for frame in kept for points in frame))
 
 
 class EnrollingPointsDetector(PointsDetector):

@@ -31,7 +31,7 @@ MOST_AHEAD_S = 60.0
 
 
 class Reading(NamedTuple):
-    """Everything that was found in one item, or in a stretch of it."""
+    """Everything that was found in one item. Of a stretch of it what detectors found is in `findings` alone."""
 
     media: MediaFacts
     signals: tuple[Signal, ...]
@@ -119,6 +119,7 @@ def _read(
                 run.over(anew, [stream for stream in anew.streams.audio if stream.index == further.index])
         check_room(videos)
         found = panel.findings()
+        told = () if stretch else tuple(found.values())  # of a stretch each finding is sent once, under its detector
         video, audio = next(iter(videos), None), next(iter(audios), None)
         media = MediaFacts(
             container=container.format.name,
@@ -133,10 +134,10 @@ def _read(
         )
         return Reading(
             media=media,
-            signals=tuple(signal for findings in found.values() for signal in findings.signals),
-            frames=tuple(frame for findings in found.values() for frame in findings.frames),
-            captions=tuple(caption for findings in found.values() for caption in findings.captions),
-            speech=tuple(utterance for findings in found.values() for utterance in findings.speech),
+            signals=tuple(signal for findings in told for signal in findings.signals),
+            frames=tuple(frame for findings in told for frame in findings.frames),
+            captions=tuple(caption for findings in told for caption in findings.captions),
+            speech=tuple(utterance for findings in told for utterance in findings.speech),
             absent=(
                 *panel.absent,
                 *subtitles.absent(),
@@ -148,8 +149,8 @@ def _read(
             findings=found if stretch else {},
             decoded=meter.decoded,
             unseen=run.unseen,
-            sounds=tuple(sound for findings in found.values() for sound in findings.sounds),
-            points=tuple(points for findings in found.values() for points in findings.points),
+            sounds=tuple(sound for findings in told for sound in findings.sounds),
+            points=tuple(points for findings in told for points in findings.points),
             texts=subtitles.found(),
         )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
 from agents.review.copied import copied, named
-from agents.review.corners import EnrollingPointsDetector, PointsDetector
+from agents.review.corners import MOST_OF_ITEM, EnrollingPointsDetector, PointsDetector
 from agents.review.known_pictures import COPY, FULL, KnownPictures, told
 from agents.review.pointbank import MOST_NEW, Copy, PointBank
 from agents.review.points import BANK_POINTS, WIDTH, Comparer, Describer, unpacked
@@ -23,7 +23,7 @@ from schemas.message import encode
 from schemas.policy import default_policy
 from schemas.signals import Evidence, FramePoints, MediaFacts, Signal
 from schemas.topics import HASHBANK
-from streams.extraction.detector import Frame, Source
+from streams.extraction.detector import Findings, Frame, Part, Source
 from streams.extraction.read import Reading
 from streams.metrics import Metrics
 from streams.views import View
@@ -154,6 +154,20 @@ def test_an_empty_picture_has_no_points_and_matches_nothing(bank: PointBank) -> 
 def test_points_of_a_length_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="no multiple of 34"):
         FramePoints(at_s=0.0, points=b"x" * 35)
+
+
+def test_of_a_long_item_frames_are_kept_evenly_each_with_its_mirror_image() -> None:
+    every = [
+        FramePoints(at_s=float(at_s), points=b"", mirrored=turned) for at_s in range(3600) for turned in (False, True)
+    ]
+    parts = [
+        Part(begin, begin + 60, Findings(points=tuple(every[2 * begin : 2 * begin + 120])))
+        for begin in range(0, 3600, 60)
+    ]
+    kept = PointsDetector.merge(parts).points
+    assert len(kept) == MOST_OF_ITEM
+    assert [(one.at_s, one.mirrored) for one in kept[:4]] == [(0.0, False), (0.0, True), (2.0, False), (2.0, True)]
+    assert PointsDetector.merge(parts[:30]).points == tuple(every[:3600])
 
 
 def test_the_detector_describes_a_frame_a_second_and_each_scene() -> None:

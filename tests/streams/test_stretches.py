@@ -135,6 +135,15 @@ def test_only_the_part_that_is_asked_for_is_decoded(long: Path, monkeypatch: pyt
     assert reading.media.sound_s == pytest.approx(2.0, abs=0.05)
 
 
+def test_a_stretch_says_each_finding_once(tmp_path: Path) -> None:
+    """They go over a pipe, and those of all stretches lie in the worker's memory until the last is there."""
+    path = clip(tmp_path / "a.mp4", seconds=4)
+    part = read(path, [PdqDetector()], LIMITS, None, (0.0, 2.0))
+    assert part.findings["pdq"].frames
+    assert part.frames == ()
+    assert merged([part], [PdqDetector]).frames == part.findings["pdq"].frames
+
+
 def test_stretches_are_even_and_the_last_has_no_end() -> None:
     assert stretches(10.0, 20.0) == [(0.0, float("inf"))]
     assert stretches(0.0, 20.0) == [(0.0, float("inf"))]
