@@ -11,14 +11,19 @@ import sys
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from streams.extraction.detector import Detector
 from streams.registered import installed
+from streams.settings import load
 from tests.bench.report import BUILD, console
 from tests.fuzz.campaign import MOST_GROWTH, Campaign, run
 
-#: All parsers of ours, and one model, at a cost that thousands of files allow. Others are named with --detectors.
-DETECTORS = ("blank", "container", "nudity", "pdq")
 #: Seeds and traps, about, besides the mutants.
 BESIDES = 112
+
+
+def detectors(names: str = "") -> list[type[Detector]]:
+    """Those of these names, parted by commas; none: the ones that the worker runs."""
+    return list(installed("veristream.detectors", tuple(names.split(",")) if names else load().detectors).values())
 
 
 def main() -> int:
@@ -32,7 +37,7 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=2000, help="mutants, besides seeds and traps (2000)")
     parser.add_argument("--seed", type=int, help="of the mutants, to repeat a run; none: another each time")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 2, help="decoding processes (one a core)")
-    parser.add_argument("--detectors", default=",".join(DETECTORS), help=f"with which ones ({','.join(DETECTORS)})")
+    parser.add_argument("--detectors", default="", help="with which ones, as a,b (all that the worker runs)")
     given = parser.parse_args()
     seed = secrets.randbelow(1 << 32) if given.seed is None else given.seed
     again = f'make fuzz ARGS="--files {given.files} --seed {seed}"'
@@ -50,7 +55,7 @@ def main() -> int:
         found = asyncio.run(
             run(
                 given.files, seed, workers=given.workers, progress=show, keep=BUILD / "fuzz",
-                kinds=list(installed("veristream.detectors", tuple(given.detectors.split(","))).values()),
+                kinds=detectors(given.detectors),
             )
         )  # fmt: skip
     _report(found, again)

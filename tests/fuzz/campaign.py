@@ -25,7 +25,7 @@ from tests.fuzz.watch import WatchedPool
 ANSWERS = {"EXTRACT-FORMAT", "EXTRACT-BROKEN", "EXTRACT-LIMIT", "EXTRACT-TIMEOUT"}
 #: Long enough for what is merely slow on a busy machine: a run is full of small files.
 TIMEOUT_S = 20.0
-#: A process needs about 900 MB of addresses before its first item.
+#: With every model a process needs 1.1 GB of addresses before its first item.
 MEMORY_MB = 3072
 #: By so many bytes a process may grow in a thousand files; a leak of one small picture a file is more.
 MOST_GROWTH = 16 << 20

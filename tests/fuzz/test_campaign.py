@@ -10,10 +10,10 @@ from random import Random
 
 import pytest
 
-from agents.review.blank import BlankDetector
-from agents.review.pdq import PdqDetector
 from agents.synthetic.container import ContainerDetector
+from streams.registered import installed
 from streams.settings import load
+from tests.fuzz.__main__ import detectors
 from tests.fuzz.boxes import edited, put, walk
 from tests.fuzz.campaign import Campaign, run
 from tests.fuzz.mutate import MUTATIONS, mutant
@@ -21,7 +21,9 @@ from tests.fuzz.opener import Opener
 from tests.fuzz.seeds import make_seeds
 from tests.fuzz.watch import WatchedPool
 
-KINDS = (BlankDetector, ContainerDetector, PdqDetector)
+#: Detectors that load a model, which a thousand files of `make fuzz` are for; all others are in the short form too.
+MODELS = {"captions", "nudity", "plugin", "speech", "voice"}
+KINDS = [kind for kind in detectors() if kind.name not in MODELS]
 TIMEOUT_S = 6.0
 
 
@@ -73,6 +75,15 @@ async def test_a_second_open_and_a_lost_process_are_found(monkeypatch: pytest.Mo
     assert not found.holds
     seen(found)
     assert any("/etc/hostname" in line for line in found.opened)
+
+
+def test_a_run_looks_with_every_detector_that_the_worker_looks_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [kind.name for kind in detectors()]
+    assert names == [kind.name for kind in installed("veristream.detectors", load().detectors).values()]
+    assert {"points", "qr", "sound"} <= set(names)
+    monkeypatch.setenv("VERISTREAM_DETECTORS", "pdq,qr")
+    assert [kind.name for kind in detectors()] == ["pdq", "qr"]
+    assert [kind.name for kind in detectors("sound,points")] == ["sound", "points"]
 
 
 def test_mutants_follow_from_their_seed_alone(seeds: dict[str, bytes]) -> None:
