@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Aside(Generic[T]):
-    """One piece of work at a time. Asked by one thread."""
+    """One piece of work at a time. Asked by one thread at a time."""
 
     def __init__(self, name: str) -> None:
         """`name`: of the thread."""
@@ -51,6 +51,11 @@ class Aside(Generic[T]):
         if failed is not None:
             raise failed
         return made  # type: ignore[return-value]  # what did not fail has made one
+
+    def wait(self) -> None:
+        """Wait until nothing is under way."""
+        if self._thread is not None:
+            self._thread.join()
 
     async def over(self) -> None:
         """Wait until nothing is under way, without keeping the event loop."""

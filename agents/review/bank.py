@@ -78,6 +78,8 @@ class HashBank(MutableMapping[str, HashEntry]):
         self, entries: Iterable[HashEntry] = (), *, folder: Path | None = None, told: Told | None = None
     ) -> None:
         """`folder`: where the file lies that workers of a machine share; it is made if it is not there."""
+        #: Where the file lies, and others may that are made from the bank.
+        self.folder = folder
         self._told = told or Told()
         self._merging = Merging(folder / FILE if folder else None, self._told.refused)
         found = self._merging.first()

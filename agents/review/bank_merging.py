@@ -7,7 +7,6 @@ removes what was left half-written.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -19,20 +18,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.review.aside import NICER
 from agents.review.bank_columns import Columns, Part, merged
-from agents.review.bank_file import UNDER_WAY, Damaged, opened, written
+from agents.review.bank_file import opened, written
 from agents.review.bank_parts import Held
+from agents.review.mapped_file import Damaged, Stamp, clear, locked, stamp
 
 log = logging.getLogger(__name__)
 
-#: What a thread that merges is nicer than the rest of the process by: it has time, items have not.
-NICER = 10
 #: After a failure, say of a full disk, nothing is merged for so long.
 RETRY_S = 60.0
 
 Kind = Literal["base", "mid", "read"]
-#: Which file of a name it is: its number, and when it was written.
-Stamp = tuple[int, int]
 
 
 class Snapshot(NamedTuple):
@@ -83,14 +80,14 @@ class Merging:
         if self._file is None:
             return None
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._known = self._stamp()
+        self._known = stamp(self._file)
         return self._read() if self._known else None
 
     def begin_read(self, snapshot: Callable[[], Snapshot]) -> bool:
         """Begin to read the file, if it is another than before."""
-        if self._file is None or monotonic() < self._not_before or (stamp := self._stamp()) in (None, self._known):
+        if self._file is None or monotonic() < self._not_before or (found := stamp(self._file)) in (None, self._known):
             return False
-        self._known = stamp
+        self._known = found
         self._begin("read", self._read, snapshot())
         return True
 
@@ -102,7 +99,7 @@ class Merging:
             parts = snapshot()
             self._begin("base", lambda: merged(parts.all, ended=self._stop.is_set), parts)
             return True
-        lock = self._locked()
+        lock = locked(self._file)
         if lock is None:
             return False
         parts = snapshot()
@@ -157,11 +154,9 @@ class Merging:
     def _write(self, parts: Snapshot, lock: int) -> Columns:
         assert self._file is not None
         try:
-            for left in self._file.parent.glob(f"{self._file.name}.*{UNDER_WAY}"):
-                left.unlink(missing_ok=True)
-                log.warning("%s was left half-written by a worker that died, and is removed", left)
+            clear(self._file)
             made = written(self._file, parts.all, self._stop.is_set)
-            self._known = self._stamp()
+            self._known = stamp(self._file)
             return made
         finally:
             os.close(lock)
@@ -178,25 +173,6 @@ class Merging:
         except FileNotFoundError:
             pass
         return None
-
-    def _stamp(self) -> Stamp | None:
-        assert self._file is not None
-        try:
-            found = self._file.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_ino, found.st_mtime_ns
-
-    def _locked(self) -> int | None:
-        """The lock, if no other worker has it; closing it lets go of it."""
-        assert self._file is not None
-        lock = os.open(self._file.with_name(f"{self._file.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            return None
-        return lock
 
 
 def _compared(made: Columns, parts: Snapshot) -> tuple[NDArray[np.bool_], list[NDArray[np.bool_]]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
+from agents.review.bank_rows import bank_of
 from agents.review.copied import COPY, FULL
 from agents.review.pointbank import Copy, PointBank
 from agents.review.sequence import stretches
@@ -33,7 +34,7 @@ class KnownPictures(Trigger):
     def __init__(self, views: Mapping[str, View[Any]]) -> None:
         super().__init__(views)
         view = views[HASHBANK.name]
-        self._bank = PointBank(view.rows.values())
+        self._bank = PointBank(view.rows.values(), folder=bank_of(view).folder)
         view.listen(lambda key, _, row: self._bank.put(key, row))
 
     def fires(self, reading: Reading, policy: Policy, now: datetime) -> bool:

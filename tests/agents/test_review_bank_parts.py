@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from agents.review import bank as bank_module
-from agents.review import bank_file, bank_merging, bank_parts, multihash
+from agents.review import bank_file, bank_merging, bank_parts, mapped_file, multihash
 from agents.review.bank import FILE, HashBank, Told
 from schemas.bank import BankFrame, HashEntry
 from schemas.message import decode, encode
@@ -257,13 +257,13 @@ def flip(file: Path, at: int) -> None:
     "damage",
     [
         lambda file: file.write_bytes(b""),
-        lambda file: file.write_bytes(file.read_bytes()[: bank_file.HEAD - 1]),
+        lambda file: file.write_bytes(file.read_bytes()[: mapped_file.HEAD - 1]),
         lambda file: file.write_bytes(file.read_bytes()[:-1]),
         lambda file: file.write_bytes(bytes(8) + file.read_bytes()[8:]),
         lambda file: file.write_bytes(b"VSHASHB0" + file.read_bytes()[8:]),
         lambda file: file.write_bytes(os.urandom(file.stat().st_size)),
         lambda file: flip(file, 20),
-        lambda file: flip(file, bank_file.HEAD + 5),
+        lambda file: flip(file, mapped_file.HEAD + 5),
         lambda file: flip(file, -5),
     ],
     ids=["empty", "short", "cut", "not ended", "other version", "noise", "head", "first array", "last array"],
@@ -289,7 +289,7 @@ def test_every_byte_of_a_file_is_covered(eager: None, tmp_path: Path) -> None:
         (tmp_path / "other").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         try:
             same = bank_file.opened(tmp_path / "other")
-        except bank_file.Damaged:
+        except mapped_file.Damaged:
             refused += 1
         else:  # between two arrays, or in the rest of the head
             assert all((same.arrays[name] == array).all() for name, array in described.arrays.items())
