@@ -417,4 +417,6 @@ def _environment() -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",  # processes × threads = cores
         "OPENBLAS_NUM_THREADS": "1",
+        # OpenCV else looks for a graphics card when it first describes corners: files that a confined process opens.
+        "OPENCV_OPENCL_RUNTIME": "disabled",
     }

@@ -217,6 +217,12 @@ async def test_processes_times_threads_are_the_processors(pool: Pool, titled: Ca
     assert reason.endswith(": 1")
 
 
+async def test_no_library_looks_for_a_graphics_card(pool: Pool, titled: Callable[[str], Path]) -> None:
+    """It would open files of drivers, from a confined process."""
+    (reason,) = (await pool.read(titled("environment OPENCV_OPENCL_RUNTIME"))).absent
+    assert reason.endswith(": disabled")
+
+
 def alive(process: int) -> bool:
     """Whether it runs; one that has ended and waits for its parent does not."""
     try:
