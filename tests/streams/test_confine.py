@@ -17,6 +17,7 @@ import pytest
 from clips import clip
 from trial_escapes import ATTEMPTS, Escapee
 
+from streams.doctor import _confinement
 from streams.extraction import seccomp
 from streams.extraction.confine import FIXES, Confinement
 from streams.extraction.pool import Pool
@@ -224,6 +225,33 @@ async def test_a_worker_that_takes_the_best_there_is_says_what_it_lacks(
     await pool.close()
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert "no seccomp: the kernel refuses" in warning
+
+
+@pytest.mark.parametrize(
+    ("mode", "missing", "state", "fix"),
+    [
+        ("best", {}, "ok", None),
+        ("require", {}, "ok", None),
+        ("best", {"landlock": "too old"}, "ok", None),  # an empty root keeps files out of reach as well
+        ("best", {"seccomp": "the kernel refuses"}, "warn", "allow seccomp"),
+        ("require", {"seccomp": "the kernel refuses"}, "bad", "allow seccomp"),
+        ("off", {}, "warn", "VERISTREAM_CONFINEMENT"),
+    ],
+)
+async def test_doctor_shows_the_level_reached_and_what_to_do_about_a_lower_one(
+    monkeypatch: pytest.MonkeyPatch, mode: str, missing: dict[str, str], state: str, fix: str | None
+) -> None:
+    held = Confinement({layer: "" for layer in FIXES if layer not in missing}, missing)
+
+    async def probe(_: object) -> Confinement:
+        return held
+
+    monkeypatch.setattr("streams.extraction.pool.probe", probe)
+    found = await _confinement(load(confinement=mode))
+    assert found.state == state
+    assert fix is None or fix in (found.fix or "")
+    assert mode == "off" or found.found.startswith(held.level)
+    assert all(why in found.found for why in missing.values())
 
 
 @pytest.mark.parametrize("header", sorted(Path("/usr/include").rglob("asm/unistd_64.h"))[:1], ids=["x86-64"])

@@ -107,6 +107,7 @@ CONTAINERS = {
     "clip.avi": (MPEG4, MP3, "mpeg4", "mp3float"),
     "mute.mp4": (H264, None, "h264", None),
     "sound.m4a": (None, AAC, None, "aac"),
+    "sound.aac": (None, AAC, None, "aac"),
     "sound.ogg": (None, OPUS, None, "opus"),
     "sound.flac": (None, FLAC, None, "flac"),
     "sound.mp3": (None, MP3, None, "mp3float"),
