@@ -25,8 +25,8 @@ from tests.bench.clips import CAPTIONED, CLIPS, clip, longer
 from tests.bench.report import BUILD, Row
 from tests.evaluation.recall import tier0
 
-#: Detectors of tier 0 that need no model, and the one that reads text in the picture.
-CHEAP = ("pdq", "points", "blank", "stretches", "container")
+#: Detectors of tier 0 that need no model.
+CHEAP = ("pdq", "points", "sound", "qr", "blank", "stretches", "container")
 CAPTIONS = "captions"
 #: Lengths of media whose memory is compared, in minutes.
 SHORT_MIN, LONG_MIN = 5, 120
@@ -58,16 +58,18 @@ class Cost(NamedTuple):
 
 
 def measure(quick: bool) -> Iterator[Row]:
-    """Each clip by the plan that every item gets, the first also with detectors, against the bare decode."""
+    """Each clip by the plan that every item gets, the first also with detectors, against the bare decode.
+
+    "plain" and "captions" are with every detector that is installed, over footage without text and with captions.
+    """
     settings = load()
     limits = Limits(settings.sample_interval_s, settings.max_pixels, settings.max_duration_s)
     kinds = installed("veristream.detectors", ())
-    every = {name: kinds[name]() for name in (*CHEAP, "nudity", CAPTIONS) if not kinds[name].problems()}
+    every = {name: kind() for name, kind in kinds.items() if not kind.problems()}
     plan = tier0([type(detector) for detector in every.values()])
     gc.collect()
     gc.freeze()  # as a decoding process does once its models are loaded
     cheap = [every[name] for name in CHEAP]
-    plain = [*cheap, every["nudity"]]
     for kind in CLIPS[:1] if quick else CLIPS:
         path = clip(kind)
         sides: dict[str, Callable[[], object]] = {
@@ -78,7 +80,7 @@ def measure(quick: bool) -> Iterator[Row]:
             sides |= {
                 "whole": lambda path=path: _read(path, [Idle()], limits, None),
                 "tier0": lambda path=path: _read(path, cheap, limits, plan),
-                "plain": lambda path=path: _read(path, plain, limits, plan),
+                "plain": lambda path=path: _read(path, list(every.values()), limits, plan),
             }
         costs = _in_turn(sides, 2 if quick else 5)
         minutes = _read(path, [Idle()], limits, plan).media.duration_s / 60
@@ -93,7 +95,7 @@ def measure(quick: bool) -> Iterator[Row]:
                 yield _row(name, costs, side, "cpu_s", minutes)
         yield _row(f"{names['idle']}.wall", costs, "idle", "wall_s", minutes)
     if CAPTIONS in every:
-        yield from _captioned([*plain, every[CAPTIONS]], limits, plan, 2 if quick else 5)
+        yield from _captioned(list(every.values()), limits, plan, 2 if quick else 5)
 
 
 def _captioned(detectors: Sequence[Detector], limits: Limits, plan: Plan, runs: int) -> Iterator[Row]:
