@@ -13,7 +13,8 @@ from agents.review.copied import named
 from agents.review.judge import Matched, judge
 from agents.review.lists import Wording
 from agents.review.negative import shipped_matches
-from agents.review.soundprint import SoundBank, SoundMatch
+from agents.review.soundbank import SoundBank
+from agents.review.soundmatch import SoundMatch
 from agents.review.variants import TURNS, looked_for, turned
 from schemas.bank import HashEntry
 from schemas.policy import ReviewPolicy

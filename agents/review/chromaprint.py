@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+#: What prints of it are called.
+ALGORITHM = "chromaprint"
 #: Rate of the sound that is looked at, in Hz; what the published codes are made of.
 RATE = 11_025
 #: Samples in a spectrum, and from one to the next.

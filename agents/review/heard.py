@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agents.decide import Finding, ground, remove, review
-from agents.review.soundprint import SoundMatch
+from agents.review.soundmatch import SoundMatch
 from schemas.policy import OnHash, ReviewPolicy
 from schemas.signals import Evidence
 

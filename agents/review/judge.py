@@ -15,7 +15,7 @@ from agents.review.bank import Match
 from agents.review.copied import copied
 from agents.review.heard import heard
 from agents.review.links import LinkMatch
-from agents.review.soundprint import SoundMatch
+from agents.review.soundmatch import SoundMatch
 from agents.review.terms import TermMatch
 from schemas.bank import HashEntry
 from schemas.decision import Decision

@@ -7,8 +7,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
-from agents.review.chromaprint import RATE, SPAN_S, Chromaprint
-from agents.review.soundprint import ALGORITHM
+from agents.review.chromaprint import ALGORITHM, RATE, SPAN_S, Chromaprint
 from schemas.signals import CODE_S, SoundPrint
 from streams.extraction.detector import SOUND_RATE, Detector, Findings, Source
 

@@ -15,7 +15,8 @@ from agents.review.chromaprint import FRAME, HOP, RATE, SPAN_S, Chromaprint
 from agents.review.enrol import entry_from_file
 from agents.review.heard import heard
 from agents.review.sound import EnrollingSoundDetector, SoundDetector
-from agents.review.soundprint import SILENT, SoundBank
+from agents.review.soundbank import SoundBank
+from agents.review.soundsegment import SILENT
 from schemas.policy import ReviewPolicy
 from schemas.signals import CODE_S
 from streams.extraction.detector import SOUND_RATE, Part, Source

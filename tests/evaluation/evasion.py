@@ -27,7 +27,7 @@ from agents.review.pointbank import Copy, PointBank
 from agents.review.points import BANK_POINTS, Comparer, unpacked
 from agents.review.sequence import stretches
 from agents.review.sound import SoundDetector
-from agents.review.soundprint import SoundBank
+from agents.review.soundbank import SoundBank
 from schemas.bank import HashEntry
 from schemas.policy import default_policy
 from schemas.signals import FrameHash, FramePoints, SoundPrint

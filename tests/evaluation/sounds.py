@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.review.sound import EnrollingSoundDetector, SoundDetector
-from agents.review.soundprint import SoundBank
+from agents.review.soundbank import SoundBank
 from deploy.demo.footage import find_footage
 from schemas.bank import HashEntry
 from schemas.policy import default_policy

@@ -20,7 +20,7 @@ from agents.review.pdq import PdqDetector
 from agents.review.pointbank import PointBank
 from agents.review.sequence import stretches
 from agents.review.sound import SoundDetector
-from agents.review.soundprint import SoundBank
+from agents.review.soundbank import SoundBank
 from schemas.bank import HashEntry
 from schemas.policy import OnHash, ReviewPolicy
 from streams.extraction.read import ExtractFailure, Limits, Reading, read

@@ -8,9 +8,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from agents.review import soundprint
+from agents.review import soundbank
 from agents.review.chromaprint import SPAN_S
-from agents.review.soundprint import SILENT, SoundBank
+from agents.review.soundbank import SoundBank
+from agents.review.soundsegment import SILENT
 from schemas.signals import CODE_S, SoundPrint
 
 #: As the policy ships.
@@ -113,7 +114,7 @@ def test_entries_come_in_go_out_and_are_replaced_without_making_the_bank_anew(ba
 
 
 def test_many_changes_give_what_a_bank_of_the_same_entries_gives(banned, monkeypatch):
-    monkeypatch.setattr("agents.review.soundprint.RECENT", 500)
+    monkeypatch.setattr("agents.review.soundbank.RECENT", 500)
     bank = SoundBank()
     songs = {f"b-{seed}": codes(seed, 30) for seed in range(12)}
     for name, song in songs.items():
@@ -125,15 +126,15 @@ def test_many_changes_give_what_a_bank_of_the_same_entries_gives(banned, monkeyp
 
 
 async def test_what_changes_while_sounds_are_sorted_anew_is_in_force_at_once_and_after(banned, monkeypatch):
-    monkeypatch.setattr("agents.review.soundprint.RECENT", 500)
+    monkeypatch.setattr("agents.review.soundbank.RECENT", 500)
     go_on, bank = threading.Event(), SoundBank()
-    made, songs = soundprint._Segment, {f"b-{seed}": codes(seed, 30) for seed in range(4)}
+    made, songs = soundbank.Segment, {f"b-{seed}": codes(seed, 30) for seed in range(4)}
 
     def held_up(prints):
         assert threading.current_thread() is threading.main_thread() or go_on.wait(10)
         return made(prints)
 
-    monkeypatch.setattr(soundprint, "_Segment", held_up)
+    monkeypatch.setattr(soundbank, "Segment", held_up)
     for name in ("b-0", "b-1", "b-2"):
         bank.update({name: banned(songs[name], entry_id=name)})
     bank.update({"b-0": None, "b-1": banned(songs["b-3"], entry_id="b-1")})
