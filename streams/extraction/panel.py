@@ -28,7 +28,7 @@ Form = tuple[int, str]
 
 
 class Shown(NamedTuple):
-    """A sampled frame in every form that somebody asks for."""
+    """A sampled frame in the forms that somebody asks for, of this frame."""
 
     at_s: float
     track: int
@@ -36,7 +36,7 @@ class Shown(NamedTuple):
     forms: Mapping[Form, NDArray[np.uint8]]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Seat:
     detector: Detector
     look: Look
@@ -47,12 +47,12 @@ class _Seat:
     def form(self) -> Form:
         return self.detector.side, self.detector.colour
 
-    def due(self, shown: Shown) -> bool:
-        """Whether the plan has it look at this frame."""
+    def due(self, at_s: float, track: int, scene: bool) -> bool:
+        """Whether the plan has it look at a frame of this time."""
         every_s = self.look.every_s
-        if not every_s or shown.scene:
+        if not every_s or scene:
             return True
-        since = shown.at_s - self.seen_s.get(shown.track, float("-inf"))
+        since = at_s - self.seen_s.get(track, float("-inf"))
         return since < 0 or since >= every_s - EARLY_S
 
 
@@ -62,7 +62,7 @@ class Panel:
     def __init__(self, detectors: Sequence[Detector], plan: Plan) -> None:
         seats = [_Seat(detector, plan.detectors.get(detector.name, Look())) for detector in detectors]
         self._seats = [seat for seat in seats if seat.look.run != "off"]
-        self._round: list[Shown] = []
+        self._round: list[tuple[Shown, list[_Seat]]] = []  # each with who always looks at it
         self._kept: deque[tuple[float, NDArray[np.float32]]] = deque()
         self.absent: list[str] = []
         #: Detector → frames and stretches of sound that cues brought to it.
@@ -77,6 +77,14 @@ class Panel:
         """The forms in which frames are asked for."""
         return {seat.form for seat in self._seats if seat.detector.wants_frames}
 
+    def asked(self, at_s: float, track: int, scene: bool) -> set[Form]:
+        """The forms in which a frame of this time is, or may be, shown to somebody."""
+        return {
+            seat.form
+            for seat in self._seats
+            if seat.detector.wants_frames and (seat.look.run != "always" or seat.due(at_s, track, scene))
+        }
+
     @property
     def wants_sound(self) -> bool:
         """Whether anybody listens."""
@@ -89,7 +97,10 @@ class Panel:
 
     def see(self, shown: Shown) -> None:
         """Take a sampled frame; it is shown to the detectors when a few have come together."""
-        self._round.append(shown)
+        due = [seat for seat in self._of("always", "wants_frames") if seat.due(shown.at_s, shown.track, shown.scene)]
+        for seat in due:
+            seat.seen_s[shown.track] = shown.at_s
+        self._round.append((shown, due))
         if len(self._round) >= BATCH:
             self.look()
 
@@ -100,15 +111,10 @@ class Panel:
             return
         cues: list[Cue] = []
         for seat in self._of("always", "wants_frames"):
-            due = []
-            for shown in frames:
-                if seat.due(shown):
-                    seat.seen_s[shown.track] = shown.at_s
-                    due.append(shown)
-            cues += self._show(seat, due)
+            cues += self._show(seat, [shown for shown, seats in frames if seat in seats])
         for seat in self._of("cued", "wants_frames"):
             wakes = [cue for cue in cues if cue.name in seat.detector.wakes_on]
-            due = [shown for shown in frames if any(cue.at_s <= shown.at_s <= cue.until_s for cue in wakes)]
+            due = [shown for shown, _ in frames if any(cue.at_s <= shown.at_s <= cue.until_s for cue in wakes)]
             self._count(seat, len(due))
             self._show(seat, due)
 

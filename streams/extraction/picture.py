@@ -47,6 +47,10 @@ POINTS = 32
 #: Pixels are at most so many times as wide as high, or the other way round: the most that any standard has is 2.2.
 MOST_ASPECT = 4
 
+Pixels = NDArray[np.uint8]
+#: What brings a picture upright.
+Turn = Callable[[Pixels], Pixels]
+
 
 class Pace:
     """When a frame is sampled by its time alone."""
@@ -239,30 +243,36 @@ class Easel:
     """Shows frames as detectors ask for them: upright, with square pixels, scaled once for all who want the same."""
 
     def __init__(self, forms: set[Form], stream: Any) -> None:
-        self._forms = sorted(forms, reverse=True)
+        #: The form that is made of every sampled frame: the one that hashes are made of, if somebody asks for it.
+        self._first = (FRAME_SIDE, "rgb") if (FRAME_SIDE, "rgb") in forms else max(forms, default=(FRAME_SIDE, "rgb"))
         aspect = stream.sample_aspect_ratio
         #: Width of a pixel by its height. What no player would make of it is not made of it here.
         self._aspect = float(aspect) if aspect and 1 / MOST_ASPECT <= aspect <= MOST_ASPECT else 1.0
         self._points: NDArray[np.int16] | None = None
 
-    def show(self, frame: av.VideoFrame) -> dict[Form, NDArray[np.uint8]]:
-        """The frame in every form."""
+    def show(self, frame: av.VideoFrame, asked: Callable[[bool], set[Form]]) -> tuple[bool, dict[Form, Pixels]]:
+        """Whether the frame shows another scene than the one before it; and the frame in the forms that are `asked` for
+        then. To make one that nobody looks at costs as much as some detectors do."""
         turn = _turn(frame)
-        shown: dict[Form, NDArray[np.uint8]] = {}
         scaled: dict[int, av.VideoFrame] = {}
-        for side, colour in self._forms:
-            # Smaller ones are made of the one that hashes are made of, and that one always of the frame itself, so
-            # that a hash does not depend on what else is installed.
-            source = scaled.get(FRAME_SIDE, frame) if side < FRAME_SIDE else frame
-            alpha = colour == "rgb" and any(part.is_alpha for part in source.format.components)
-            small = self._scaled(source, side, "rgba" if alpha else "rgb24" if colour == "rgb" else "gray8", frame)
-            if colour == "rgb":
-                scaled[side] = small
-            pixels = small.to_ndarray().astype(np.uint8, copy=False)
-            if alpha:  # as players do, over black
-                pixels = (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] // 255).astype(np.uint8)
-            shown[side, colour] = np.ascontiguousarray(turn(pixels))
-        return shown
+        first = self._form(frame, scaled, turn, self._first)
+        scene = self._scene(first)
+        wanted = sorted(asked(scene) - {self._first}, reverse=True)
+        return scene, {self._first: first} | {form: self._form(frame, scaled, turn, form) for form in wanted}
+
+    def _form(self, frame: av.VideoFrame, scaled: dict[int, av.VideoFrame], turn: Turn, form: Form) -> Pixels:
+        side, colour = form
+        # Smaller ones are made of the one that hashes are made of, and that one always of the frame itself, so
+        # that a hash does not depend on what else is installed.
+        source = scaled.get(FRAME_SIDE, frame) if side < FRAME_SIDE else frame
+        alpha = colour == "rgb" and any(part.is_alpha for part in source.format.components)
+        small = self._scaled(source, side, "rgba" if alpha else "rgb24" if colour == "rgb" else "gray8", frame)
+        if colour == "rgb":
+            scaled[side] = small
+        pixels = small.to_ndarray().astype(np.uint8, copy=False)
+        if alpha:  # as players do, over black
+            pixels = (pixels[..., :3].astype(np.uint16) * pixels[..., 3:] // 255).astype(np.uint8)
+        return np.ascontiguousarray(turn(pixels))
 
     def _scaled(self, source: av.VideoFrame, side: int, form: str, frame: av.VideoFrame) -> av.VideoFrame:
         width, height = frame.width / max(1.0, 1 / self._aspect), frame.height / max(1.0, self._aspect)
@@ -274,8 +284,7 @@ class Easel:
             interpolation="AREA",
         )
 
-    def scene(self, pixels: NDArray[np.uint8]) -> bool:
-        """Whether this picture shows another scene than the one before it."""
+    def _scene(self, pixels: Pixels) -> bool:
         rows = np.linspace(0, pixels.shape[0] - 1, POINTS).astype(int)
         columns = np.linspace(0, pixels.shape[1] - 1, POINTS).astype(int)
         points = pixels[rows][:, columns].astype(np.int16)
@@ -283,7 +292,7 @@ class Easel:
         return former is None or former.shape != points.shape or float(np.abs(points - former).mean()) > SCENE
 
 
-def _turn(frame: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+def _turn(frame: Any) -> Turn:
     """What brings a decoded picture upright: players turn and mirror it as the display matrix says."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -297,7 +306,7 @@ def _turn(frame: Any) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     swapped = abs(b) + abs(c) > abs(a) + abs(d)
     across, down = (c, b) if swapped else (a, d)
 
-    def turned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def turned(pixels: Pixels) -> Pixels:
         picture = np.swapaxes(pixels, 0, 1) if swapped else pixels
         return picture[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 import av
@@ -250,14 +251,15 @@ class _Run:
             self._meter.frame(frame)
             if not taken:
                 continue
+            at_s = round(max(0.0, track.time(frame)), 3)
+            asked = partial(self._panel.asked, at_s, track.number)
             try:
-                forms = easel.show(frame)
+                scene, forms = easel.show(frame, asked)
             except MemoryError:
                 raise
             except (av.FFmpegError, ValueError):  # what cannot be converted is as good as damaged
                 continue
-            at_s = round(max(0.0, track.time(frame)), 3)
-            self._panel.see(Shown(at_s, track.number, easel.scene(next(iter(forms.values()))), forms))
+            self._panel.see(Shown(at_s, track.number, scene, forms))
             self.frames_seen += 1
             track.shown += 1
 

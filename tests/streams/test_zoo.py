@@ -3,6 +3,7 @@ stream that a player could choose."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,9 @@ from clips import clip, with_cover
 from numpy.typing import NDArray
 from zoo import Scene, add, frames, moving, picture, tone
 
-from schemas.plan import Plan
+from schemas.plan import Look, Plan
 from streams.extraction.detector import SOUND_RATE, Detector, Findings, Frame, Source
+from streams.extraction.picture import Easel
 from streams.extraction.read import ExtractFailure, Limits, Reading, read
 
 LIMITS = Limits(sample_interval_s=1.0, max_pixels=1_000_000, max_duration_s=3600.0)
@@ -157,6 +159,24 @@ def test_what_shines_through_is_seen_over_black(tmp_path: Path) -> None:
     shown = watcher.frames[0].rgb
     assert shown[:, :64].max() == 0
     assert np.abs(shown[:, 64:].astype(int) - picture(1, 0, (128, 128))[:, 64:]).max() <= 1
+
+
+def test_a_form_is_made_of_those_frames_alone_that_somebody_looks_at_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Counter[Any] = Counter()
+    plain = Easel._form
+
+    def form(self: Easel, *given: Any) -> Any:
+        made[given[-1]] += 1
+        return plain(self, *given)
+
+    monkeypatch.setattr(Easel, "_form", form)
+    watcher, grey = Watcher(), Grey()
+    path = moving(tmp_path / "a.mp4", "libx264")
+    read(path, [watcher, grey], LIMITS, Plan(every_s=0.2, detectors={"grey": Look(every_s=1.0)}))
+    assert made[512, "rgb"] == len(watcher.frames)
+    assert made[64, "grey"] == len(grey.frames) < len(watcher.frames)
 
 
 def test_a_detector_gets_grey_and_small_pictures_if_it_asks_for_them(tmp_path: Path) -> None:
