@@ -11,8 +11,8 @@ from streams.extraction.detector import Detector, Findings, Frame, Part, Source
 #: Seconds between two frames that are described, unless the later shows another scene: a frame costs five milliseconds
 #: and 27 kilobytes.
 APART_S = 0.9
-#: Descriptions of an item that is read in stretches, at most, 50 MB in the worker: every frame of half an hour and its
-#: mirror image. Of what lasts longer every second one, or fourth, is compared, as of hashes.
+#: Descriptions of an item that is read in stretches, at most, 50 MB in the worker: of a frame each two seconds, and its
+#: mirror image, an hour. Of what lasts longer every second one, or fourth, is compared, as of hashes.
 MOST_OF_ITEM = 3600
 #: Frames of an entry's media that are described at most: seven kilobytes each, and a message holds a million bytes.
 MOST_OF_ENTRY = 60
