@@ -33,11 +33,14 @@ class Automaton:
                 if not begin & 1:  # else it is half of one sign and half of the next
                     yield which, begin >> 1, end >> 1
         elif found:
-            ends = 2 * np.cumsum(1 + (codes_of(text) > _BEYOND))
-            sign = dict(zip([0, *ends.tolist()], range(len(text) + 1), strict=True))
-            for which, begin, end in found:
-                if begin in sign and end in sign:
-                    yield which, sign[begin], sign[end]
+            signs = np.zeros(len(text) + 1, np.int64)
+            np.cumsum(2 + 2 * (codes_of(text) > _BEYOND), out=signs[1:])
+            places = np.array([(begin, end) for _, begin, end in found])
+            at = np.searchsorted(signs, places)
+            whole = (signs[at] == places).all(axis=1)
+            for (which, _, _), (first, last), stands in zip(found, at.tolist(), whole.tolist(), strict=True):
+                if stands:
+                    yield which, first, last
 
 
 def _bytes(text: str) -> bytes:

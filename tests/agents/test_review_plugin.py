@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +16,15 @@ from typer.testing import CliRunner
 from agents.review.judge import Matched, judge
 from agents.review.manifest import manifests
 from agents.review.plugin import PluginDetector
-from schemas.policy import ModelRule
+from schemas.message import convert
+from schemas.policy import ModelRule, Policy
 from schemas.signals import Evidence
 from streams.cli.main import command_line
 from streams.extraction.detector import Frame, Part, Source
 from streams.extraction.process import MODELS_DIR
 from tests.agents.onnx_model import classifier
 
+ROOT = Path(__file__).resolve().parents[2]
 SOURCE = Source("mp4", {}, [], io.BytesIO())
 #: Redder pictures get a higher answer for "red".
 WEIGHTS, BIAS = np.array([[8.0, -8.0], [0.0, 0.0], [0.0, 0.0]]), np.array([-4.0, 4.0])
@@ -202,3 +207,14 @@ def test_the_command_lists_what_is_armed_and_fails_where_a_model_is_refused(brou
     refused = CliRunner().invoke(command_line(), ["models", str(brought.folder)])
     assert refused.exit_code == 1
     assert "bad.toml: file:" in refused.output
+
+
+def test_the_documented_example_is_a_manifest_and_a_policy_that_arm_a_model(tmp_path):
+    manifest, policy = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "models.md").read_text("utf-8"), re.DOTALL)[:2]
+    (tmp_path / "gore.toml").write_text(manifest, "utf-8")
+    (found,) = manifests(tmp_path)
+    assert found.manifest, found.why
+    assert [(one.name, one.measured[0].found) for one in found.manifest.signals] == [("gore", 337)]
+    rules = convert(Policy, {"name": "p", "version": 1, **tomllib.loads(policy)}).review
+    assert rules.models == {"gore": ModelRule(review=0.9, takedown=0.99)}
+    assert rules.stricter[0].models == {"gore": ModelRule(review=0.6)}
