@@ -54,6 +54,8 @@ BANNED, LENGTHS = 12, (3, 5, 10)
 AROUND_S = 10.0
 #: A stretch counts as found if so much of it is named.
 FOUND = 0.5
+#: Of each recording so many stretches of each length are taken for items of their own.
+STRETCHES = 6
 SOURCE = Source("", {}, [], io.BytesIO())
 
 
@@ -137,9 +139,29 @@ def _false(recordings: Sequence[Recording]) -> Iterator[Row]:
     every = count * (count - 1) // 2
     yield Row("review.sound.false_matches", len(false), "pairs of unrelated recordings", every - same)
     yield Row("review.sound.alike_matches", len(alike), "pairs of one package or name, which may share sound", same)
+    yield from _false_in_stretches(recordings, entries, packages)
     yield Row("review.sound.match_ms", 1000 * spent_s / heard_s, f"ms a second, {len(bank):,} codes", round(heard_s))
     yield Row("review.sound.print_ms", 1000 * printed_s / heard_s, "ms of one thread a second of sound", round(heard_s))
     yield Row("review.sound.index_bytes", bank.nbytes / len(bank), "bytes a code", len(bank))
+
+
+def _false_in_stretches(
+    recordings: Sequence[Recording], entries: Sequence[HashEntry], packages: dict[str, str]
+) -> Iterator[Row]:
+    """The same of items of a few seconds each, of which a match needs to weigh less."""
+    chance, bank = random.Random(5), SoundBank(entries)
+    for seconds in LENGTHS:
+        false = number = 0
+        for one, entry in zip(recordings, entries, strict=True):
+            alike = [other for other in entries if _alike(one.name, other.entry_id, packages)]
+            bank.update({other.entry_id: None for other in (entry, *alike)})
+            for _ in range(STRETCHES):
+                start_s = chance.uniform(0, max(0.0, len(one.samples) / SOUND_RATE - seconds))
+                prints = _prints(SoundDetector(), _cut(one.samples, start_s, seconds + 0.5))
+                false += len(_matches(bank, prints)) > 0
+                number += 1
+            bank.update({other.entry_id: other for other in (entry, *alike)})
+        yield Row(f"review.sound.false_matches.{seconds}s", false, "stretches of unrelated recordings", number)
 
 
 def _alike(one: str, other: str, packages: dict[str, str]) -> bool:
