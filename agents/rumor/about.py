@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rapidfuzz import fuzz
 
 from agents.rumor.index import ClaimIndex, Wording, numbers_disagree
-from agents.rumor.words import compact, holds, plain
+from agents.rumor.words import compact, holds, plain, tokens
 from schemas.bank import Rumor
 
 #: From this cosine on, texts mostly say the same of the same.
@@ -25,15 +25,30 @@ class Beside(NamedTuple):
     alike: float | None
 
 
-def beside(text: str, found: dict[str, None], wording: Wording, alike: float | None) -> Beside:
-    """A text (`plain` form; its tokens) beside a wording; `alike`: how near it is in meaning (None: not known)."""
-    shared = sum(token in found for token in wording.weights)
+class Said(NamedTuple):
+    """A text in the forms that it is compared in: `plain`, its tokens, these as one text, `compact`."""
+
+    text: str
+    found: dict[str, None]
+    joined: str
+    signs: str
+
+    @classmethod
+    def of(cls, text: str) -> Said:
+        """A text in `plain` form."""
+        found = dict.fromkeys(tokens(text))
+        return cls(text, found, " ".join(found), compact(text))
+
+
+def beside(said: Said, wording: Wording, alike: float | None) -> Beside:
+    """A text beside a wording; `alike`: how near it is in meaning (None: not known)."""
+    text, found, _, signs = said
+    shared = sum(map(found.__contains__, wording.weights))
     named, missing = entities(wording.rumor, text)
     cover = ClaimIndex.cover(wording, found)
-    signs = compact(text)
     rest = [
         shared / max(1, len(found)),
-        fuzz.token_set_ratio(" ".join(wording.weights), " ".join(found)) / 100,
+        fuzz.token_set_ratio(wording.joined, said.joined) / 100,
         float(len(wording.rumor.must) > 1),
         named,
         missing,

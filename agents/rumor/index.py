@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,8 @@ class Wording(NamedTuple):
     compact: str
     weights: dict[str, float]
     total: float
+    #: Its tokens as one text.
+    joined: str
 
 
 class ClaimIndex:
@@ -71,7 +74,8 @@ class ClaimIndex:
                 self._listed[token] += 1
             weights = {token: self._weight(token) for token in found}
             number, self._next = self._next, self._next + 1
-            self.wordings[number] = Wording(rumor, claim, text, compact(text), weights, sum(weights.values()))
+            total, joined = sum(weights.values()), " ".join(weights)
+            self.wordings[number] = Wording(rumor, claim, text, compact(text), weights, total, joined)
             for token in sorted(found, key=lambda token: -weights[token])[:RAREST]:
                 self._postings.setdefault(token, array("q")).append(number)
             added.append(number)
@@ -115,7 +119,7 @@ class ClaimIndex:
     @staticmethod
     def cover(wording: Wording, found: dict[str, None]) -> float:
         """Which share of a wording's weight a text with these tokens holds."""
-        return sum(weight for token, weight in wording.weights.items() if token in found) / wording.total
+        return sum(compress(wording.weights.values(), map(found.__contains__, wording.weights))) / wording.total
 
     def _weight(self, token: str) -> float:
         listed = max(len(self._of) + 1, LEAST_LISTED)
@@ -125,52 +129,71 @@ class ClaimIndex:
 
 
 class _Keywords:
-    """Entries whose `must` is met, found by Aho-Corasick over all entries' keywords."""
+    """Entries whose `must` is met, found by Aho-Corasick over all entries' keywords.
+
+    An entry is listed under the words of one of its groups, the one whose words the fewest entries had when it was
+    added: a text without any of them cannot meet it.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[tuple[frozenset[str], ...], list[int]]] = {}
-        self._of_word: dict[str, set[str]] = defaultdict(set)
-        self._automaton: tuple[list[str], AhoCorasick] | None = None
+        #: Word → how many entries have it in any group.
+        self._held: Counter[str] = Counter()
+        #: Word → entries that are listed under it.
+        self._listed: dict[str, dict[str, None]] = defaultdict(dict)
+        self._under: dict[str, frozenset[str]] = {}
+        self._automaton: tuple[list[str], list[bool], AhoCorasick] | None = None
 
     def add(self, rumor: Rumor, wordings: list[int]) -> None:
         groups = tuple(frozenset(plain(word) for word in group) for group in rumor.must)
         if len(groups) < 2:  # one group alone is in too many texts: it narrows and finds nothing
             return
         self._entries[rumor.rumor_id] = groups, wordings
-        for word in frozenset().union(*groups):
-            if word not in self._of_word:
-                self._automaton = None
-            self._of_word[word].add(rumor.rumor_id)
+        words = frozenset().union(*groups)
+        if any(word not in self._held for word in words):
+            self._automaton = None
+        self._held.update(words)
+        under = min(groups, key=lambda group: sum(self._held[word] for word in group))
+        self._under[rumor.rumor_id] = under
+        for word in under:
+            self._listed[word][rumor.rumor_id] = None
 
     def remove(self, rumor_id: str) -> None:
         groups, _ = self._entries.pop(rumor_id, ((), []))
+        for word in self._under.pop(rumor_id, ()):
+            del self._listed[word][rumor_id]
+            if not self._listed[word]:
+                del self._listed[word]
         for word in frozenset().union(*groups):
-            self._of_word[word].discard(rumor_id)
-            if not self._of_word[word]:
-                del self._of_word[word]
+            self._held[word] -= 1
+            if not self._held[word]:
+                del self._held[word]
                 self._automaton = None
 
     def candidates(self, text: str) -> Iterator[int]:
-        if not self._of_word:
+        if not self._entries:
             return
         if self._automaton is None:
-            words = list(self._of_word)
-            self._automaton = words, AhoCorasick(words, matchkind=MatchKind.Standard)
-        words, automaton = self._automaton
+            words = list(self._held)
+            self._automaton = (
+                words,
+                [is_chinese(word) for word in words],
+                AhoCorasick(words, matchkind=MatchKind.Standard),
+            )
+        words, chinese, automaton = self._automaton
         met = {
             words[number]
             for number, begin, end in automaton.find_matches_as_indexes(text, overlapping=True)
-            if is_chinese(words[number]) or is_word(text, begin, end)
+            if chinese[number] or is_word(text, begin, end)
         }
-        # Each entry is found by its rarer words: of those met, from the one that the fewest entries have.
+        # By the rarer words first, and by no word that is so common that it narrows nothing.
+        listed = [word for word in met if word in self._listed and len(self._listed[word]) <= COMMON]
         seen: set[str] = set()
-        for word in sorted(met, key=lambda word: len(self._of_word[word]))[: 2 * MOST]:
-            if len(self._of_word[word]) > COMMON:
-                break
-            for rumor_id in self._of_word[word] - seen:
-                seen.add(rumor_id)
+        for word in sorted(listed, key=lambda word: len(self._listed[word]))[: 2 * MOST]:
+            for rumor_id in self._listed[word]:
                 groups, wordings = self._entries[rumor_id]
-                if all(group & met for group in groups):
+                if rumor_id not in seen and not any(group.isdisjoint(met) for group in groups):
+                    seen.add(rumor_id)
                     yield from wordings
 
 

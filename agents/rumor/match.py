@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.rumor import stance
-from agents.rumor.about import about_features, beside
+from agents.rumor.about import Said, about_features, beside
 from agents.rumor.index import ClaimIndex, Wording, allows
 from agents.rumor.meaning import Meanings
 from agents.rumor.model import Model, shipped
@@ -181,13 +181,13 @@ class RumorList:
         compared = []
         for number, window in enumerate(windows):
             vector = vectors.get(number)
-            found = dict.fromkeys(tokens(window.text))
-            candidates = self.index.candidates(window.text, found)
+            said = Said.of(window.text)
+            candidates = self.index.candidates(window.text, said.found)
             if self.meanings is not None and vector is not None:
                 candidates += [near for near, _ in self.meanings.nearest(vector[None])[0]]
             context = f"{window.before}\n{window.text}\n{window.after}"
             pairs = [
-                beside(window.text, found, wording, self._alike(vector, candidate))
+                beside(said, wording, self._alike(vector, candidate))
                 for candidate in dict.fromkeys(candidates)
                 if allows((wording := self.index.wordings[candidate]).rumor, context, window.text)
             ]

@@ -10,6 +10,7 @@ import itertools
 import math
 import re
 import tomllib
+from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
@@ -53,29 +54,60 @@ class Around(NamedTuple):
 
 def features(around: Around, claim_plain: str, claim_tokens: dict[str, float], *, authority: bool) -> list[float]:
     """The cues of a text about a claim, as numbers between -1 and some 3."""
-    here, taken_back = _without_taken_back(around.here)
-    beside, _ = _without_taken_back(f"{around.before}\n{around.after}")
-    counts = {name: _count(pattern, here) for name, pattern in _CUES.items()}
-    counts_beside = {name: _count(pattern, beside) for name, pattern in _CUES.items()}
-    on_claim, elsewhere = _negations(here, claim_tokens)
-    claim_on, claim_elsewhere = _negations(claim_plain, claim_tokens)
-    marks = [bool(_QUESTION_MARK.search(part)) for part in _parts(here)]
-    ends = bool(marks) and (marks[-1] or _asks(_parts(here)[-1]))
+    text = _cues(around)
+    on_claim, elsewhere = text.here.on_and_beside(claim_tokens)
+    claim_on, claim_elsewhere = _negated(claim_plain).on_and_beside(claim_tokens)
     return [
-        *counts.values(),
-        *counts_beside.values(),
+        *text.counts,
         max(-1.0, on_claim - claim_on),
         max(0.0, elsewhere - claim_elsewhere),
-        min(1.0, _negations(beside, claim_tokens)[0]),
+        min(1.0, text.beside.on_and_beside(claim_tokens)[0]),
+        *text.signs[:-1],
+        float(authority),
+        text.signs[-1],
+    ]
+
+
+class _Negated(NamedTuple):
+    """What each negation of a text reaches: the signs after it, and those just before it."""
+
+    scopes: tuple[tuple[str, str], ...]
+
+    def on_and_beside(self, claim_tokens: dict[str, float]) -> tuple[float, float]:
+        """Negations whose scope holds something of the claim, and other ones; at most two of each."""
+        on_claim = sum(
+            any(token in scope or token in near for token in claim_tokens) for scope, near in self.scopes
+        )  # fmt: skip
+        return min(2.0, float(on_claim)), min(2.0, float(len(self.scopes) - on_claim))
+
+
+class _Cues(NamedTuple):
+    """What features say of a text whatever the claim: the same for all that it is compared with."""
+
+    counts: tuple[float, ...]
+    here: _Negated
+    beside: _Negated
+    signs: tuple[float, ...]
+
+
+@lru_cache(maxsize=64)
+def _cues(around: Around) -> _Cues:
+    here, taken_back = _without_taken_back(around.here)
+    beside, _ = _without_taken_back(f"{around.before}\n{around.after}")
+    parts = _parts(here)
+    marks = [bool(_QUESTION_MARK.search(part)) for part in parts]
+    ends = bool(marks) and (marks[-1] or _asks(parts[-1]))
+    signs = (
         float(ends),
         float(bool(marks) and all(marks)),
         float(any(marks) and not ends),
         float(bool(_QUOTED.search(here))),
         min(1.0, (here.count("!") + here.count("！")) / 2),
         float(taken_back),
-        float(authority),
         min(1.0, len(here) / 100),
-    ]
+    )
+    counts = (_count(pattern, text) for text in (here, beside) for pattern in _CUES.values())
+    return _Cues(tuple(counts), _negated(here), _negated(beside), signs)
 
 
 def _count(pattern: re.Pattern[str], text: str) -> float:
@@ -96,17 +128,13 @@ def _asks(sentence: str) -> bool:
     return bool(_ENGLISH_QUESTION.match(sentence.strip())) or bool(re.search(r"(?:吗|么|呢)\W*$", sentence))
 
 
-def _negations(text: str, claim_tokens: dict[str, float]) -> tuple[float, float]:
-    """Negations whose scope holds something of the claim, and other ones; at most two of each."""
+@lru_cache(maxsize=4096)
+def _negated(text: str) -> _Negated:
     text = _PROHIBITIONS.sub(lambda found: "_" * len(found.group()), text)
-    on_claim = elsewhere = 0
+    scopes = []
     for found in _NEGATIONS.finditer(text):
         reach = REACH_ZH if is_chinese(found.group()) else REACH_EN
         # In Chinese a negation may also follow its subject at once: 塑料大米根本不存在.
-        scope = text[found.end() : found.end() + reach]
-        near = text[max(0, found.start() - reach // 2) : found.start()]
-        if any(token in scope for token in claim_tokens) or any(token in near for token in claim_tokens):
-            on_claim += 1
-        else:
-            elsewhere += 1
-    return min(2.0, float(on_claim)), min(2.0, float(elsewhere))
+        before = text[max(0, found.start() - reach // 2) : found.start()]
+        scopes.append((text[found.end() : found.end() + reach], before))
+    return _Negated(tuple(scopes))

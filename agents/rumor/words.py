@@ -92,7 +92,8 @@ def compact(text: str) -> str:
     return "".join(_RUN.findall(text)).replace("'", "")
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def tokens(text: str) -> tuple[str, ...]:
     """Pairs of neighbouring Chinese characters (a single one if it stands alone), and words of other scripts without
     their endings; of a text in `plain` form."""
     found: list[str] = []
@@ -101,7 +102,7 @@ def tokens(text: str) -> list[str]:
             found += [one + other for one, other in pairwise(run)] or [run]
         elif (word := stem(run)) and run not in STOP_WORDS:
             found.append(word)
-    return found
+    return tuple(found)
 
 
 def stem(word: str) -> str:
@@ -143,7 +144,7 @@ def is_word(text: str, begin: int, end: int) -> bool:
 
 
 def _latin(sign: str) -> bool:
-    return sign.isalnum() and not _CHINESE.match(sign)
+    return sign.isalnum() and (sign.isascii() or not _CHINESE.match(sign))
 
 
 @lru_cache(maxsize=4096)
