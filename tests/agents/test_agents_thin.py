@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import numpy as np
@@ -192,6 +193,23 @@ def test_review_hears_a_sound_of_the_hash_bank_from_the_next_message_on_until_it
     world.put(HASHBANK, make.entry(sounds=(print_,)))
     world.delete(HASHBANK, "b-1")
     assert codes(sent(Review(world.context), signals)) == codes(sent(agent, signals)) == []
+
+
+async def test_review_has_its_lists_ready_before_its_first_message(make, world, monkeypatch):
+    loaded = asyncio.Event()
+    agent = Review(dataclasses.replace(world.context, loaded=loaded.wait))
+    starting = asyncio.create_task(agent.warm())
+    await asyncio.sleep(0)
+    terms = (Term(text="枪支出售", category="weapons", action="takedown"),)
+    world.put(POLICIES, make.policy(version=2, review={"terms": terms}))  # it lay in the topic
+    assert not starting.done()
+    loaded.set()
+    await starting
+    other = Review(world.context)
+    await other.restore(frozenset())  # with a worker's first partitions, which may come before
+    monkeypatch.setattr("agents.review.lists.TermList", lambda *_: 1 / 0)  # nothing is left to be made
+    for one in (agent, other):
+        assert codes(sent(one, make.signals(event=make.upload(title="枪支出售")))) == ["REVIEW-TERM"]
 
 
 def test_review_judges_by_a_new_policy_from_the_next_message_on_and_names_it(make, world):
