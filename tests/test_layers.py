@@ -23,7 +23,7 @@ KAFKA = {"aiokafka", "confluent_kafka", "faust", "kafka", "mode"}
 #: Files that judge or match: pure, whatever package they are in.
 PURE = (
     "judge.py", "licences.py", "forms.py", "match.py", "bank.py", "terms.py", "join.py", "decide.py", "text.py",
-    "aigc.py", "c2pa.py", "ladder.py", "ledger.py", "weigh.py", "case.py", "desk.py", "restore.py",
+    "c2pa.py", "ladder.py", "ledger.py", "weigh.py", "case.py", "desk.py", "restore.py",
     "asking.py", "stopped.py", "settle.py", "work.py", "board.py", "effects.py",
     "sentences.py", "sketch.py", "bursts.py", "named.py", "pictures.py", "listed.py", "filing.py",
 )  # fmt: skip

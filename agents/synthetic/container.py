@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from agents.synthetic.aigc import AigcCheck, Outcome, check_aigc
+from schemas.aigc import AigcCheck, Outcome, check_aigc
 from agents.synthetic.c2pa import SYNTHETIC_SOURCE_TYPES, find_manifest_store, source_types
 from schemas.signals import Evidence, Signal
 from streams.extraction.detector import Detector, Findings, Source

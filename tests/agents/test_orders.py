@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agents.orders import outgoing, takedown
-from agents.synthetic.aigc import FIELDS, Outcome, check_aigc
+from schemas.aigc import FIELDS, Outcome, check_aigc
 from schemas.message import encode
 from schemas.topics import TOPICS
 

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from agents.synthetic.aigc import aigc_object
+from schemas.aigc import aigc_object
 from agents.synthetic.container import ContainerDetector
 from streams.extraction.detector import Source
 from streams.extraction.read import Limits, read

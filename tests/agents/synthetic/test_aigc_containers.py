@@ -5,7 +5,7 @@ import struct
 import av
 import pytest
 
-from agents.synthetic.aigc import AigcCheck, Outcome, aigc_object, check_aigc
+from schemas.aigc import AigcCheck, Outcome, aigc_object, check_aigc
 
 OBJECT = aigc_object("1", "001191440300708461136T1XGW3", "a-1")
 FIELDS = json.loads(OBJECT)["AIGC"]

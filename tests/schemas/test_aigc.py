@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.synthetic.aigc import (
+from schemas.aigc import (
     FIELDS,
     MAX_CHARS,
     MAX_FOREIGN,

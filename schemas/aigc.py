@@ -4,12 +4,14 @@ What is read comes from whoever uploads, so every size is bounded, and an object
 still read as far as it goes: the forms seen in the wild are reported as non-compliant rather than missed.
 """
 
+import dataclasses
 import enum
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stdnum.cn import uscc
 
@@ -26,6 +28,7 @@ FIELDS = (  # in the standard's order
 )
 MAX_CHARS = 64 * 1024  # more than an AMF0 string (FLV) can hold; a label with two signatures stays under 4 KiB
 MAX_SHOWN = 256  # a field is evidence in a message, not storage: enough for any code or content number
+MAX_PLACES = 8  # a file with more labels than this is faulty enough
 MAX_FOREIGN = 8  # the foreign names seen so far come by ones and twos
 
 _PROVIDERS = frozenset({"ContentProducer", "ContentPropagator"})
@@ -57,6 +60,14 @@ class Outcome(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"  # something is there that cannot be read at all
 
 
+class RawLabel(NamedTuple):
+    """A label as it stands in a file: where, the text that should be the JSON object, and what is wrong there."""
+
+    place: str
+    text: str
+    faults: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class AigcCheck:
     """The finding about one file's implicit label."""
@@ -65,19 +76,33 @@ class AigcCheck:
     label: str | None  # one of LABELS, or None; what else stood there is in `fields`
     faults: tuple[str, ...]  # in words, the field's name first
     fields: Mapping[str, str]  # what could be read, each cut to MAX_SHOWN characters
+    places: tuple[str, ...] = ()  # where it stands, as `streams.labels.read` names places
 
 
 def check_aigc(metadata: Mapping[str, str]) -> AigcCheck:
     """Check the `AIGC` object in the metadata of a container or stream, as FFmpeg gives it (GB 45438-2025)."""
-    texts = _texts(metadata)
-    if not texts:
-        return AigcCheck(Outcome.NOT_FOUND, None, (), {})
-    text = texts[0].strip(" \t\r\n")
+    return check_labels([RawLabel("metadata", text) for text in dict.fromkeys(_texts(metadata))])
+
+
+def check_labels(found: Sequence[RawLabel], problem: str | None = None) -> AigcCheck:
+    """Check the labels that stand in one file (GB 45438-2025); the first is the one that counts.
+
+    `problem`: why not all of the file could be read. It makes "not found" inconclusive, and is no fault of a label.
+    """
+    if not found:
+        return _unreadable(problem) if problem else AigcCheck(Outcome.NOT_FOUND, None, (), {})
+    checked = _checked(found)
+    return dataclasses.replace(checked, places=tuple(dict.fromkeys(label.place for label in found))[:MAX_PLACES])
+
+
+def _checked(found: Sequence[RawLabel]) -> AigcCheck:
+    text = found[0].text.strip(" \t\r\n")
     if len(text) > MAX_CHARS:
         return _unreadable(f"AIGC is too large: {len(text)} characters, {MAX_CHARS} are read")
-    faults = []
-    if len(set(texts)) > 1:
-        faults.append("AIGC stands in the metadata more than once and disagrees: one label a file")
+    faults = list(dict.fromkeys(fault for label in found[:MAX_PLACES] for fault in label.faults))
+    if len(found) > 1:
+        disagree = " and disagrees" if len({label.text.strip(" \t\r\n") for label in found}) > 1 else ""
+        faults.append(f"AIGC stands in the metadata more than once{disagree}: one label a file")
     try:
         parsed, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError) as error:
