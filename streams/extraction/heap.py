@@ -3,16 +3,16 @@
 glibc takes large blocks from the kernel one by one and gives them back at once, until a program frees some: then it
 keeps blocks up to that size (at most 32 MB) in its heap, and pictures, activations of models and packets between them
 leave holes that nothing else fits. A process with every model held 750 to 870 MB so, and more with each hour of media;
-with fixed bounds it holds 720 MB, for 2 % more processor time (`make bench ARGS=extraction.memory`).
+with fixed bounds it holds 720 MB at most, for some 2 % more processor time (`make bench ARGS=extraction.memory`).
 """
 
 from __future__ import annotations
 
 import ctypes
 
-#: Blocks from this size on come from the kernel and go back to it: most of the activations of a model. A frame of 720p
-#: (1.4 MB) stays in the heap, where it is not cleared each time.
-MMAP_THRESHOLD = 4 << 20
+#: Blocks from this size on come from the kernel and go back to it: most of the activations of a model. The decoder's
+#: frames, 1.4 MB of 720p, are of a pool of its own and stay.
+MMAP_THRESHOLD = 1 << 20
 #: Free memory at the heap's end that is kept for the next frame.
 TRIM_THRESHOLD = 32 << 20
 #: Heaps of the threads of a process: its models run on one.
