@@ -38,7 +38,7 @@ class Print(NamedTuple):
     codes: NDArray[np.uint32]
 
 
-class _Filter:
+class Filter:
     """Which codes are none of a set, said of most of them: a bitmap of their hashes (Bloom, 1970, with one hash). Of
     500 neighbours that are looked up for each code of an item hardly any is in the bank."""
 
@@ -75,7 +75,7 @@ class Segment:
         ]
         self.places = np.argsort(self.codes, kind="stable").astype(np.uint32)
         self.sorted = self.codes[self.places]
-        self._filter = _Filter(self.codes)
+        self._filter = Filter(self.codes)
 
     @property
     def nbytes(self) -> int:

@@ -11,7 +11,7 @@ import pytest
 from agents.review import soundbank
 from agents.review.chromaprint import SPAN_S
 from agents.review.soundbank import SoundBank
-from agents.review.soundsegment import SILENT
+from agents.review.soundsegment import SILENT, Filter
 from schemas.signals import CODE_S, SoundPrint
 
 #: As the policy ships.
@@ -198,3 +198,12 @@ def test_of_a_short_item_a_match_needs_to_weigh_less(banned):
 def pad(found: np.ndarray) -> np.ndarray:
     """Within other sound."""
     return np.concatenate([codes(2, 100 * CODE_S), found, codes(3, 100 * CODE_S)])
+
+
+def test_the_filter_passes_everything_that_is_held_and_little_else():
+    chance = np.random.default_rng(1)
+    held, others = (chance.integers(0, 2**32, 50_000, np.uint32) for _ in range(2))
+    filter_ = Filter(held)
+    assert len(filter_.passed(held)) == len(held)
+    assert len(filter_.passed(others)) < len(others) / 12
+    assert filter_.nbytes <= 4 * len(held)
