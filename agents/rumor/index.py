@@ -43,6 +43,9 @@ class Wording(NamedTuple):
     total: float
     #: Its tokens as one text.
     joined: str
+    #: The entry's keywords, as `Rumor` has them, in `plain` form.
+    must: tuple[tuple[str, ...], ...]
+    must_not: tuple[str, ...]
 
 
 class ClaimIndex:
@@ -65,6 +68,8 @@ class ClaimIndex:
         """Take an entry up. Returns the numbers of its wordings."""
         self.remove(rumor.rumor_id)
         added = []
+        must = tuple(tuple(map(plain, group)) for group in rumor.must)
+        must_not = tuple(map(plain, rumor.must_not))
         for claim in rumor.claims:
             text = plain(claim)
             found = dict.fromkeys(tokens(text))
@@ -75,7 +80,9 @@ class ClaimIndex:
             weights = {token: self._weight(token) for token in found}
             number, self._next = self._next, self._next + 1
             total, joined = sum(weights.values()), " ".join(weights)
-            self.wordings[number] = Wording(rumor, claim, text, compact(text), weights, total, joined)
+            self.wordings[number] = Wording(
+                rumor, claim, text, compact(text), weights, total, joined, must, must_not
+            )  # fmt: skip
             for token in sorted(found, key=lambda token: -weights[token])[:RAREST]:
                 self._postings.setdefault(token, array("q")).append(number)
             added.append(number)
@@ -197,11 +204,11 @@ class _Keywords:
                     yield from wordings
 
 
-def allows(rumor: Rumor, text: str, sentence: str) -> bool:
+def allows(wording: Wording, text: str, sentence: str) -> bool:
     """Whether the entry's keywords let it match: of each group of `must` one in the text, none of `must_not` in the
     sentence (both in `plain` form)."""
-    return all(any(holds(text, plain(word)) for word in group) for group in rumor.must) and not any(
-        holds(sentence, plain(word)) for word in rumor.must_not
+    return all(any(holds(text, word) for word in group) for group in wording.must) and not any(
+        holds(sentence, word) for word in wording.must_not
     )
 
 

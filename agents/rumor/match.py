@@ -21,7 +21,7 @@ from agents.rumor.index import ClaimIndex, Wording, allows
 from agents.rumor.meaning import Meanings
 from agents.rumor.model import Model, shipped
 from agents.rumor.stance import Around, Stance
-from agents.rumor.words import Sentence, is_chinese, plain, sentences, tokens
+from agents.rumor.words import Sentence, chinese_signs, plain, sentences, tokens
 from agents.text import Passage, Place, fields
 from schemas.bank import Rumor
 from schemas.event import Event
@@ -189,7 +189,7 @@ class RumorList:
             pairs = [
                 beside(said, wording, self._alike(vector, candidate))
                 for candidate in dict.fromkeys(candidates)
-                if allows((wording := self.index.wordings[candidate]).rumor, context, window.text)
+                if allows(wording := self.index.wordings[candidate], context, window.text)
             ]
             around = Around(window.text, window.before, window.after)
             for pair, about in zip(pairs, about_features(pairs), strict=True):
@@ -256,5 +256,5 @@ def _cut(field: str, raw: str, others: str, place: Callable[[int, int], Place | 
 
 
 def _size(text: str) -> float:
-    chinese = sum(map(is_chinese, text))
+    chinese = chinese_signs(text)
     return chinese + (len(text) - chinese) / 3

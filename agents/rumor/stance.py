@@ -93,7 +93,8 @@ class _Cues(NamedTuple):
 @lru_cache(maxsize=64)
 def _cues(around: Around) -> _Cues:
     here, taken_back = _without_taken_back(around.here)
-    beside, _ = _without_taken_back(f"{around.before}\n{around.after}")
+    # Line by line: the same sentences stand beside several windows of an item, and its other fields beside all.
+    lines = [line for line in f"{around.before}\n{around.after}".split("\n") if line]
     parts = _parts(here)
     marks = [bool(_QUESTION_MARK.search(part)) for part in parts]
     ends = bool(marks) and (marks[-1] or _asks(parts[-1]))
@@ -106,13 +107,21 @@ def _cues(around: Around) -> _Cues:
         float(taken_back),
         min(1.0, len(here) / 100),
     )
-    counts = (_count(pattern, text) for text in (here, beside) for pattern in _CUES.values())
-    return _Cues(tuple(counts), _negated(here), _negated(beside), signs)
+    counts = (*map(_count, _said(around.here)), *map(_count, map(frozenset.union, *map(_said, lines or [""]))))
+    beside = _Negated(tuple(scope for line in lines for scope in _negated(_without_taken_back(line)[0]).scopes))
+    return _Cues(counts, _negated(here), beside, signs)
 
 
-def _count(pattern: re.Pattern[str], text: str) -> float:
+def _count(expressions: frozenset[str]) -> float:
     """Once is much, more is little more."""
-    return math.sqrt(min(2, len({match.group() for match in pattern.finditer(text)})))
+    return math.sqrt(min(2, len(expressions)))
+
+
+@lru_cache(maxsize=4096)
+def _said(text: str) -> tuple[frozenset[str], ...]:
+    """Of each cue the expressions that a text holds and does not take back."""
+    rest, _ = _without_taken_back(text)
+    return tuple(frozenset(match.group() for match in pattern.finditer(rest)) for pattern in _CUES.values())
 
 
 def _without_taken_back(text: str) -> tuple[str, bool]:

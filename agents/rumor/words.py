@@ -119,6 +119,11 @@ def is_chinese(text: str) -> bool:
     return _CHINESE.search(text) is not None
 
 
+def chinese_signs(text: str) -> int:
+    """How many signs of it are Chinese characters (or kana, Hangul)."""
+    return len(_CHINESE.findall(text))
+
+
 def holds(text: str, word: str) -> bool:
     """Whether a text holds a keyword (both in `plain` form); one of Latin script as a word, its plural too."""
     if is_chinese(word):

@@ -174,7 +174,8 @@ def test_an_index_forgets_what_was_removed_wholly(make):
     index = ClaimIndex([make.rumor(CLAIM, ENGLISH, must=(("盐",), ("辐射",)))])
     index.remove("r-1")
     assert (index._postings, dict(index._listed), index.wordings, len(index)) == ({}, {}, {}, 0)
-    assert dict(index._keywords._of_word) == {}
+    keywords = index._keywords
+    assert (dict(keywords._held), dict(keywords._listed), keywords._under, keywords._entries) == ({}, {}, {}, {})
 
 
 def test_a_claim_is_found_among_many_that_share_its_words(make):
