@@ -81,7 +81,17 @@ class AigcCheck:
 
 def check_aigc(metadata: Mapping[str, str]) -> AigcCheck:
     """Check the `AIGC` object in the metadata of a container or stream, as FFmpeg gives it (GB 45438-2025)."""
-    return check_labels([RawLabel("metadata", text) for text in dict.fromkeys(_texts(metadata))])
+    return check_labels(labels_in(metadata))
+
+
+def labels_in(metadata: Mapping[str, str]) -> tuple[RawLabel, ...]:
+    """Every label in the metadata that FFmpeg gives, the standard's spelling of the key first.
+
+    FFmpeg adds a language to the key of a tag that names one (`AIGC-eng`).
+    """
+    found = [(key, text) for key, text in metadata.items() if key.upper().partition("-")[0] == KEY]
+    texts = [text for _, text in sorted(found, key=lambda item: item[0] != KEY)]
+    return tuple(RawLabel("metadata", text) for text in dict.fromkeys(texts))
 
 
 def check_labels(found: Sequence[RawLabel], problem: str | None = None) -> AigcCheck:
@@ -176,15 +186,6 @@ def aigc_object(
     if check.outcome is not Outcome.COMPLIANT:
         raise ValueError("; ".join(check.faults))
     return text
-
-
-def _texts(metadata: Mapping[str, str]) -> list[str]:
-    """Every label in the metadata, the standard's spelling of the key first.
-
-    FFmpeg adds a language to the key of a tag that names one (`AIGC-eng`).
-    """
-    found = [(key, text) for key, text in metadata.items() if key.upper().partition("-")[0] == KEY]
-    return [text for _, text in sorted(found, key=lambda item: item[0] != KEY)]
 
 
 def _unwrap(parsed: object) -> tuple[_Object, list[str]]:

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import BinaryIO
 
-from schemas.aigc import AigcCheck, Outcome, check_aigc
 from agents.synthetic.c2pa import SYNTHETIC_SOURCE_TYPES, find_manifest_store, source_types
+from schemas.aigc import AigcCheck, check_labels, labels_in
 from schemas.signals import Evidence, Signal
 from streams.extraction.detector import Detector, Findings, Source
+from streams.labels.read import LabelsRead, read_labels
+from streams.labels.read_traces import read_traces
 
 #: Metadata fields in which tools name themselves.
-TOOL_KEYS = frozenset({"encoder", "software", "creator_tool", "encoded_by", "tool"})
+TOOL_KEYS = frozenset({"encoder", "software", "creator_tool", "encoded_by", "tool", "parameters"})
 #: Generators that are known to do so. A trace, not a proof: whoever hides one only has to delete the field.
 GENERATORS = re.compile(
     r"\b(?:comfyui|stable[ -]?diffusion|animatediff|runway(?:ml)?|pika labs|luma dream machine|kling(?:ai)?|sora|veo"
-    r"|hailuo|minimax|jimeng|dreamina|wan2|hunyuanvideo|heygen|synthesia|d-id|suno|udio|elevenlabs)\b|可灵|即梦|海螺AI|腾讯混元",
+    r"|hailuo|minimax|jimeng|dreamina|wan2|hunyuanvideo|heygen|synthesia|d-id|suno|udio|elevenlabs|midjourney|dall[-·]e"
+    r"|novelai|invokeai)\b|可灵|即梦|海螺AI|腾讯混元",
     re.IGNORECASE,
 )
+#: What samplers write beside a picture: `Steps: 20, Sampler: …`, or a graph of nodes.
+_PARAMETERS = re.compile(r"\bSteps: \d+, Sampler: |\"class_type\": ?\"|\"last_node_id\":")
+
+Pairs = Iterable[tuple[str, str]]
 
 
 class ContainerDetector(Detector):
     """Signals `aigc.compliant|non_compliant|inconclusive`, `c2pa`, `c2pa.synthetic` and `tool`; decodes nothing."""
 
     name = "container"
-    version = "1"
+    version = "2"
 
     def open(self, source: Source) -> None:
         """Read all there is; the file is not decoded."""
         everywhere = [source.metadata, *source.stream_metadata]
         self._signals = [
-            *_aigc(check_aigc(_merged(everywhere))),
+            *_aigc(check_file(source.file, everywhere)[1]),
             *(_c2pa(source) if find_manifest_store(source.file) else ()),
-            *_tools(everywhere),
+            *_tools(traces(source.file, everywhere)),
         ]
 
     def findings(self) -> Findings:
@@ -40,8 +48,39 @@ class ContainerDetector(Detector):
         return Findings(tuple(self._signals))
 
 
-def _merged(everywhere: list[Mapping[str, str]]) -> dict[str, str]:
-    """Container first: Ogg keeps its comments with the stream, every other container with itself."""
+def check_file(file: BinaryIO, metadata: Sequence[Mapping[str, str]]) -> tuple[LabelsRead, AigcCheck]:
+    """Check the label of a file: as it stands there, else as FFmpeg gives it (`metadata`: the container's first, then
+    the streams'; Ogg keeps its comments with the stream, every other container with itself).
+
+    What stops the reading is no fault of a label: without one it makes the outcome inconclusive.
+    """
+    read = read_labels(file)
+    given = () if read.labels else labels_in(_merged(metadata))
+    if given and read.container:
+        why = f"AIGC stands where the standard has no place for it in {read.container}"
+        given = tuple(label._replace(faults=(why,)) for label in given)
+    return read, check_labels(read.labels or given, read.problem)
+
+
+def traces(file: BinaryIO, metadata: Iterable[Mapping[str, str]]) -> tuple[Evidence, ...]:
+    """What names a generator, or says as the IPTC's terms do that an algorithm made it: level 3 at most."""
+    pairs = [(key.lower(), value) for each in metadata for key, value in each.items()]
+    named = [*_generators(pairs), *_generators(read_traces(file))]
+    return tuple(dict.fromkeys(named))
+
+
+def _generators(pairs: Pairs) -> Iterable[Evidence]:
+    for key, value in pairs:
+        if key == "digital_source_type":
+            if value in SYNTHETIC_SOURCE_TYPES:
+                yield Evidence(entry=key, text=value)
+        elif key in TOOL_KEYS:
+            match = GENERATORS.search(value)
+            if match or (key == "parameters" and _PARAMETERS.search(value)):
+                yield Evidence(entry=key, text=match[0] if match else "a generator's parameters")
+
+
+def _merged(everywhere: Sequence[Mapping[str, str]]) -> dict[str, str]:
     merged: dict[str, str] = {}
     for metadata in everywhere:
         for key, value in metadata.items():
@@ -50,7 +89,7 @@ def _merged(everywhere: list[Mapping[str, str]]) -> dict[str, str]:
 
 
 def _aigc(check: AigcCheck) -> list[Signal]:
-    if check.outcome is Outcome.NOT_FOUND:
+    if not check.places:  # nothing was found: that the file could not be read is for the extraction to say
         return []
     evidence = [Evidence(entry=check.label, text=f"Label {check.label}")] if check.label else []
     evidence += [Evidence(text=fault) for fault in check.faults]
@@ -65,11 +104,5 @@ def _c2pa(source: Source) -> list[Signal]:
     return found
 
 
-def _tools(everywhere: list[Mapping[str, str]]) -> list[Signal]:
-    named = [
-        Evidence(entry=key.lower(), text=match[0])
-        for metadata in everywhere
-        for key, value in metadata.items()
-        if key.lower() in TOOL_KEYS and (match := GENERATORS.search(value))
-    ]
-    return [Signal(name="tool", detector="container", score=1.0, evidence=tuple(named))] if named else []
+def _tools(named: tuple[Evidence, ...]) -> list[Signal]:
+    return [Signal(name="tool", detector="container", score=1.0, evidence=named)] if named else []

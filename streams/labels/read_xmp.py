@@ -11,15 +11,20 @@ from streams.labels.walk import MAX_BLOCK, Labels, Malformed, Span, Walk, found,
 
 NAMESPACE = "http://www.tc260.org.cn/ns/AIGC/1.0/"
 _JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_PNG_XMP = b"XML:com.adobe.xmp"
+PNG_XMP = "XML:com.adobe.xmp"
 
 
 def jpeg(walk: Walk) -> Labels:
     """Of a JPEG: APP1 segments before the scan."""
+    for packet in jpeg_packets(walk):
+        yield from xmp(packet, "XMP")
+
+
+def jpeg_packets(walk: Walk) -> Iterator[bytes]:
+    """The XMP packets of a JPEG; what goes on in further segments (more than 64 KiB of it) is not XMP of labels."""
     for marker, span in segments(walk):
         if marker == 0xE1 and walk.at(span.start, len(_JPEG_XMP)) == _JPEG_XMP:
-            packet = Span(span.start + len(_JPEG_XMP), span.end)
-            yield from xmp(walk.block(packet, "the XMP packet"), "XMP")
+            yield walk.block(Span(span.start + len(_JPEG_XMP), span.end), "the XMP packet")
 
 
 def segments(walk: Walk) -> Iterator[tuple[int, Span]]:
@@ -49,6 +54,32 @@ def segments(walk: Walk) -> Iterator[tuple[int, Span]]:
 
 def png(walk: Walk) -> Labels:
     """Of a PNG: the iTXt chunk with XMP; a text chunk with the label's own name is read as well."""
+    for kind, keyword, text in png_texts(walk):
+        if keyword == PNG_XMP:
+            yield from xmp(text, "XMP")
+        elif is_key(keyword):
+            yield found(f"PNG.{kind}", keyword, text, "AIGC stands in a text chunk, not in XMP")
+
+
+def png_texts(walk: Walk) -> Iterator[tuple[str, str, bytes]]:
+    """Kind (iTXt, tEXt, zTXt), keyword and text of each text chunk of a PNG.
+
+    Raises:
+        Malformed: the chunks break off.
+    """
+    for kind, span in png_chunks(walk):
+        if kind in (b"iTXt", b"tEXt", b"zTXt"):
+            data = walk.block(span, f"a chunk {kind.decode('latin-1')}")
+            keyword, _, rest = data.partition(b"\0")
+            yield kind.decode("latin-1"), keyword[:79].decode("latin-1"), _text(kind, rest)
+
+
+def png_chunks(walk: Walk) -> Iterator[tuple[bytes, Span]]:
+    """The chunks of a PNG: size (4), name (4), content, checksum (4).
+
+    Raises:
+        Malformed: one breaks off.
+    """
     offset = 8
     while True:
         head = walk.header(offset, 8)
@@ -57,16 +88,7 @@ def png(walk: Walk) -> Labels:
         span, kind = Span(offset + 8, offset + 8 + int.from_bytes(head[:4], "big")), head[4:]
         if span.end + 4 > walk.end:
             raise Malformed(f"chunk {kind.decode('latin-1')!r} at byte {offset} breaks off")
-        if kind in (b"iTXt", b"tEXt", b"zTXt"):
-            keyword = walk.at(span.start, 80).partition(b"\0")[0]
-            if keyword == _PNG_XMP or is_key(keyword.decode("latin-1")):
-                data = walk.block(span, f"a chunk {kind.decode('latin-1')}")[len(keyword) + 1 :]
-                text = _text(kind, data)
-                if keyword == _PNG_XMP:
-                    yield from xmp(text, "XMP")
-                else:
-                    name = keyword.decode("latin-1")
-                    yield found(f"PNG.{kind.decode('latin-1')}", name, text, "AIGC stands in a text chunk, not in XMP")
+        yield kind, span
         if kind == b"IEND":
             return
         offset = span.end + 4

@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 
-from schemas.aigc import aigc_object
 from agents.synthetic.container import ContainerDetector
+from schemas.aigc import aigc_object
 from streams.extraction.detector import Source
 from streams.extraction.read import Limits, read
 
