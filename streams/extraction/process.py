@@ -50,6 +50,8 @@ CHARSETS = (
 )
 #: The setting `models_dir` as detectors look for it: a decoding process reads no settings.
 MODELS_DIR = "VERISTREAM_MODELS_DIR"
+#: The same of `c2pa_trust`.
+C2PA_TRUST = "VERISTREAM_C2PA_TRUST"
 #: Before each answer, its length.
 LENGTH = struct.Struct("=I")
 
@@ -72,6 +74,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     rehearsal: Task
     #: The setting of that name: detectors' own models, which they look for by its variable.
     models_dir: str = ""
+    c2pa_trust: str = ""
 
 
 class Ready(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -222,6 +225,7 @@ def _begin(start: Start) -> tuple[list[Detector], Confinement]:
 
     av.logging.set_level(av.logging.PANIC)  # what is wrong with a stranger's file is said in its signals
     os.environ[MODELS_DIR] = start.models_dir
+    os.environ[C2PA_TRUST] = start.c2pa_trust
     detectors = _detectors(start.kinds)
     if start.confinement != "off":
         _rehearse(start.rehearsal, detectors)
@@ -264,6 +268,8 @@ def _serve(requests: socket.socket, answers: int, detectors: list[Detector]) -> 
             _send(answers, Begun())
             task = msgspec.msgpack.decode(request, type=Task)
             _send(answers, _answer(Handed(descriptors[0]), task, detectors))
+            if task.stretch:  # the answer is on its way; what a short item leaves behind the next one fills
+                heap.trim()
         os.close(descriptors[0])
 
 
