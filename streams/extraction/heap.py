@@ -3,7 +3,7 @@
 glibc takes large blocks from the kernel one by one and gives them back at once, until a program frees some: then it
 keeps blocks up to that size (at most 32 MB) in its heap, and pictures, activations of models and packets between them
 leave holes that nothing else fits. A process with every model held 750 to 870 MB so, and more with each hour of media;
-with fixed bounds it holds 720 MB at most, for some 2 % more processor time (`make bench ARGS=extraction.memory`).
+with fixed bounds it holds 700 MB at most, for some 2 % more processor time (`make bench ARGS=extraction.memory`).
 """
 
 from __future__ import annotations
