@@ -158,6 +158,23 @@ def check_provider_code(code: str) -> tuple[str, ...]:
     return tuple(faults)
 
 
+class ProviderCode(NamedTuple):
+    """What a well-formed provider code says."""
+
+    credit_code: str  # 18 characters, GB 32100
+    role: str  # "generates", "spreads", or "" where the extension is not used
+    application: str  # four characters for the model or application, or ""
+
+
+def provider_of(code: str) -> ProviderCode | None:
+    """Decode a provider code; None: it is not well-formed, `check_provider_code` says why."""
+    if check_provider_code(code):
+        return None
+    if code[22:] == "00000":
+        return ProviderCode(code[4:22], "", "")
+    return ProviderCode(code[4:22], {"1": "generates", "2": "spreads"}[code[22]], code[23:])
+
+
 def aigc_object(
     label: str,
     producer: str,

@@ -120,6 +120,9 @@ class Settings(BaseSettings):
     models_dir: Path | None = Field(
         None, description="folder of picture classifiers of your own, each with a manifest (docs/models.md); none: none"
     )
+    c2pa_trust: Path | None = Field(
+        None, description="PEM file of authorities whose signatures of Content Credentials are trusted; none: nobody's"
+    )
     state_dir: Path | None = Field(
         None, description="folder for publishers and standings on disk, wiped at each start; none: in memory"
     )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO
 
-from agents.synthetic.c2pa import SYNTHETIC_SOURCE_TYPES, find_manifest_store, source_types
+from agents.synthetic.c2pa import SYNTHETIC_SOURCE_TYPES
+from agents.synthetic.provenance import Provenance, checker
 from schemas.aigc import AigcCheck, check_labels, labels_in
 from schemas.signals import Evidence, Signal
 from streams.extraction.detector import Detector, Findings, Source
@@ -34,12 +35,29 @@ class ContainerDetector(Detector):
     name = "container"
     version = "2"
 
+    def __init__(self) -> None:
+        """Loads the library for C2PA, and the trust list, before the process is confined.
+
+        Raises:
+            ValueError: the trust list cannot be used.
+        """
+        self._checker = checker()
+
+    @classmethod
+    def problems(cls) -> list[str]:
+        """A trust list that cannot be used."""
+        try:
+            checker()
+        except ValueError as error:
+            return [str(error)]
+        return []
+
     def open(self, source: Source) -> None:
         """Read all there is; the file is not decoded."""
         everywhere = [source.metadata, *source.stream_metadata]
         self._signals = [
             *_aigc(check_file(source.file, everywhere)[1]),
-            *(_c2pa(source) if find_manifest_store(source.file) else ()),
+            *_c2pa(self._checker.read(source.file)),
             *_tools(traces(source.file, everywhere)),
         ]
 
@@ -96,10 +114,16 @@ def _aigc(check: AigcCheck) -> list[Signal]:
     return [Signal(name=f"aigc.{check.outcome}", detector="container", score=1.0, evidence=tuple(evidence))]
 
 
-def _c2pa(source: Source) -> list[Signal]:
-    found = [Signal(name="c2pa", detector="container", score=1.0)]
-    if types := sorted(source_types(source.file) & SYNTHETIC_SOURCE_TYPES):
-        evidence = tuple(Evidence(text=kind) for kind in types)
+def _c2pa(provenance: Provenance | None) -> list[Signal]:
+    """That there is a store, with its state; and that it says that an algorithm made the item, whoever says so: what
+    was tampered with, or signed by nobody known, is no less a trace."""
+    if provenance is None:
+        return []
+    told = [Evidence(entry=provenance.state, text=provenance.generator or None)]
+    told += [Evidence(text=problem) for problem in provenance.problems]
+    found = [Signal(name="c2pa", detector="container", score=1.0, evidence=tuple(told))]
+    if types := sorted(SYNTHETIC_SOURCE_TYPES.intersection(provenance.source_types)):
+        evidence = tuple(Evidence(entry=provenance.state, text=kind) for kind in types)
         found.append(Signal(name="c2pa.synthetic", detector="container", score=1.0, evidence=evidence))
     return found
 

@@ -234,6 +234,7 @@ class Pool:
             settings.confinement,
             self._task,
             str(settings.models_dir or ""),
+            str(settings.c2pa_trust or ""),
         )
         self._closed = False
         self._processes: set[Process] = set()

@@ -11,9 +11,13 @@ from schemas.aigc import (
     MAX_SHOWN,
     AigcCheck,
     Outcome,
+    ProviderCode,
+    RawLabel,
     aigc_object,
     check_aigc,
+    check_labels,
     check_provider_code,
+    provider_of,
 )
 
 # Published codes of real providers.
@@ -255,3 +259,32 @@ def test_one_wrong_character_before_the_extension_is_noticed(code, at, character
 @given(st.text())
 def test_no_provider_code_raises(code):
     check_provider_code(code)
+
+
+def test_a_provider_code_is_decoded_only_where_it_is_well_formed():
+    assert provider_of(CODE) == ProviderCode("91440300708461136T", "generates", "XGW3")
+    assert provider_of(CODE[:22] + "2ABCD") == ProviderCode("91440300708461136T", "spreads", "ABCD")
+    assert provider_of(CODE[:22] + "00000") == ProviderCode("91440300708461136T", "", "")
+    assert provider_of("0" * 27) is None
+    assert provider_of("") is None
+
+
+def test_what_is_wrong_with_a_place_makes_a_right_object_non_compliant():
+    result = check_labels([RawLabel("moov.meta.keys", OBJECT, ("meta stands elsewhere",))])
+    assert (result.outcome, result.faults) == (Outcome.NON_COMPLIANT, ("meta stands elsewhere",))
+    assert (result.label, result.places) == ("1", ("moov.meta.keys",))
+
+
+@pytest.mark.parametrize(("other", "said"), [(OBJECT, "more than once:"), ("{}", "more than once and disagrees:")])
+def test_two_labels_in_a_file_are_a_fault_though_they_agree(other, said):
+    result = check_labels([RawLabel("a", OBJECT), RawLabel("b", other)])
+    assert result.outcome is Outcome.NON_COMPLIANT
+    assert said in result.faults[0]
+    assert result.places == ("a", "b")
+
+
+def test_a_file_that_could_not_be_read_whole_is_inconclusive_only_without_a_label():
+    assert check_labels([], "it breaks off").outcome is Outcome.INCONCLUSIVE
+    assert check_labels([], "it breaks off").faults == ("it breaks off",)
+    assert check_labels([RawLabel("a", OBJECT)], "it breaks off").outcome is Outcome.COMPLIANT
+    assert check_labels([]).outcome is Outcome.NOT_FOUND
