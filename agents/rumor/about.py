@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
+from agents.rumor.concepts import concepts
 from agents.rumor.index import ClaimIndex, Wording, numbers_disagree
 from agents.rumor.words import compact, holds, plain, tokens
 from schemas.bank import Rumor
@@ -59,24 +60,46 @@ def beside(said: Said, wording: Wording, alike: float | None) -> Beside:
     return Beside(wording, cover, similarity(wording.compact, signs), rest, alike)
 
 
-def about_features(pairs: Sequence[Beside]) -> list[list[float]]:
-    """The features of a text beside each wording, in the order of `model.ABOUT`. A text is seldom about two claims: how
-    far a rumour lies behind the one that is nearest is one of them."""
+def about_features(text: str, pairs: Sequence[Beside]) -> list[list[float]]:
+    """The features of a text (`plain` form) beside each wording, in the order of `model.ABOUT`. A text is
+    seldom about two claims: how far a rumour lies behind the one that is nearest is one of them."""
     covers, aligned, meant = (
         _best(pairs, of) for of in (lambda one: one.cover, lambda one: one.aligned, lambda one: one.alike or 0.0)
     )
     features = []
+    told: dict[str, list[float]] = {}
     for one in pairs:
+        if one.wording.rumor.rumor_id not in told:
+            told[one.wording.rumor.rumor_id] = same_told(one.wording.rumor, text)
         rumor, (of_text, *rest) = one.wording.rumor.rumor_id, one.rest
         alike = one.alike or 0.0
         features.append(
             [
-                one.cover, of_text, one.aligned, *rest,
+                one.cover, of_text, one.aligned, *rest, *told[rumor], told[rumor][0] * max(covers[rumor], rest[2]),
                 covers[rumor], aligned[rumor], _behind(covers, rumor), alike, max(0.0, alike - MUCH_ALIKE),
                 _behind(meant, rumor),
             ]
         )  # fmt: skip
     return features
+
+
+def same_told(rumor: Rumor, text: str) -> list[float]:
+    """Which share of what an entry tells a text (`plain` form) tells too, by concepts; whether none of it; which share
+    of what the text tells that is; how much speaks for another subject (`aside`)."""
+    in_text = concepts(text)
+    shares, of_text, aside = [0.0], 0.0, in_text.aside
+    none_known = True
+    for claim in rumor.claims:
+        said = concepts(plain(claim))
+        aside = aside - said.aside
+        if said.said:
+            none_known = False
+            both = len(said.said & in_text.said)
+            shares.append(both / len(said.said))
+            of_text = max(of_text, both / max(1, len(in_text.said)))
+    if none_known:
+        return [0.5, 0.0, 0.5, min(2.0, float(len(aside)))]
+    return [max(shares), float(not max(shares)), of_text, min(2.0, float(len(aside)))]
 
 
 def _best(pairs: Sequence[Beside], of: Callable[[Beside], float]) -> dict[str, float]:

