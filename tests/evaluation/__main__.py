@@ -19,5 +19,6 @@ Suite(
         "captions": "tests.evaluation.captions:measure",
         "speech": "tests.evaluation.speech:measure",
         "synthetic.aigc": "tests.evaluation.labels:measure",
+        "label.check": "tests.evaluation.labels:check",
     },
 ).run()

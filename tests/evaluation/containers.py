@@ -5,8 +5,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from xml.sax.saxutils import quoteattr
 
 import av
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 _TAGS = {"movflags": "use_metadata_tags"}
 #: name → (FFmpeg's container, codec, options).
@@ -118,6 +121,27 @@ def _moov_grown(path: Path, box: bytes, kind: str = "mp4", codec: str = "mpeg4")
     path.write_bytes(plain[:at] + struct.pack(">I", size + len(box)) + plain[at + 4 :] + box)
 
 
+def _xmp(text: str) -> bytes:
+    tag = f'<rdf:Description xmlns:TC260="http://www.tc260.org.cn/ns/AIGC/1.0/" TC260:AIGC={quoteattr(text)}/>'
+    rdf = f'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">{tag}</rdf:RDF>'
+    return f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{rdf}</x:xmpmeta>'.encode()
+
+
+def write_picture(path: Path, kind: str, text: str | None) -> None:
+    """A small picture by Pillow, with this label in its XMP, or none."""
+    picture = Image.new("RGB", (64, 64), (90, 20, 30))
+    if text is None:
+        picture.save(path, kind)
+    elif kind == "PNG":
+        texts = PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", _xmp(text).decode())
+        picture.save(path, kind, pnginfo=texts)
+    else:
+        picture.save(path, kind, xmp=_xmp(text))
+
+
+#: Containers of pictures, by Pillow's names.
+PICTURES = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 #: place → (its writer, what a compliant object there is: a place that breaks the standard makes it non-compliant).
 BY_HAND: dict[str, tuple[Callable[[Path, str], None], str]] = {
     "wav_chunk": (_wav_chunk, "compliant"),

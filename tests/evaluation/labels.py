@@ -9,10 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agents.synthetic.container import ContainerDetector
+from agents.synthetic.provenance import Checker
+from agents.synthetic.report import report_on
 from streams.extraction.read import Limits, read
 from streams.settings import Settings
 from tests.bench.report import Row
-from tests.evaluation.containers import BY_HAND, WRITTEN, write
+from tests.evaluation.containers import BY_HAND, PICTURES, WRITTEN, write, write_picture
 from tests.evaluation.objects import compliant, faulty
 
 UNIT = "share where detector and truth agree"
@@ -38,6 +40,41 @@ def measure(quick: bool) -> Iterator[Row]:
         agreed["synthetic.aigc.real_files"].append(_outcome(file, detector) == "not_found")
     for name, each in sorted(agreed.items()):
         yield Row(name, sum(each) / len(each), UNIT, len(each))
+
+
+def check(quick: bool) -> Iterator[Row]:
+    """What `veristream label check` says of every container × {each right object, each fault, none}, of places that
+    break the standard, and of real files: the same outcome as the truth, with at least one fault named where it is
+    non-compliant, and none where it is not."""
+    checker, agreed = Checker(), defaultdict[str, list[bool]](list)
+
+    def judge(path: Path, truth: str, *groups: str) -> None:
+        found = report_on(path, checker).check
+        right = found.outcome == truth and bool(found.faults) == (truth == "non_compliant")
+        for group in ("", f".{truth}", *(f".{group}" for group in groups)):
+            agreed[f"label.check.agreement{group}"].append(right)
+
+    with TemporaryDirectory(prefix="veristream-eval-") as folder:
+        path = Path(folder, "item")
+        for container, metadata, truth in list(_corpus())[:: 7 if quick else 1]:
+            write(path, *WRITTEN[container], metadata)
+            judge(path, truth, container)
+        for place, truth, text, writer in list(_by_hand())[:: 7 if quick else 1]:
+            writer(path, text)
+            judge(path, truth, place)
+        for container, kind in PICTURES.items():
+            objects = [(None, "not_found"), *((text, "compliant") for _, text in compliant())]
+            objects += [(text, "non_compliant") for _, text in faulty()]
+            for each, truth in objects[:: 7 if quick else 1]:
+                write_picture(path, kind, each)
+                judge(path, truth, container)
+        for container in ("wav", "avi"):
+            write(path, container, "pcm_s16le" if container == "wav" else "mpeg4", {}, {})
+            judge(path, "not_found", container)
+    for file in _real_files():
+        judge(file, "not_found", "real_files")
+    for name, each_right in sorted(agreed.items()):
+        yield Row(name, sum(each_right) / len(each_right), UNIT, len(each_right))
 
 
 def _corpus() -> Iterator[tuple[str, dict[str, str], str]]:
