@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
-from agents.rumor.concepts import concepts
+from agents.rumor.concepts import Concepts, concepts
 from agents.rumor.index import ClaimIndex, Wording, numbers_disagree
 from agents.rumor.words import compact, holds, plain, tokens
 from schemas.bank import Rumor
 
 #: From this cosine on, texts mostly say the same of the same.
 MUCH_ALIKE = 0.55
+#: Entries whose concepts are kept, some 1 kB each: the same ones are proposed again and again.
+KEPT = 16_384
 
 
 class Beside(NamedTuple):
@@ -89,8 +92,7 @@ def same_told(rumor: Rumor, text: str) -> list[float]:
     in_text = concepts(text)
     shares, of_text, aside = [0.0], 0.0, in_text.aside
     none_known = True
-    for claim in rumor.claims:
-        said = concepts(plain(claim))
+    for said in _told_by(rumor.claims):
         aside = aside - said.aside
         if said.said:
             none_known = False
@@ -100,6 +102,11 @@ def same_told(rumor: Rumor, text: str) -> list[float]:
     if none_known:
         return [0.5, 0.0, 0.5, min(2.0, float(len(aside)))]
     return [max(shares), float(not max(shares)), of_text, min(2.0, float(len(aside)))]
+
+
+@lru_cache(maxsize=KEPT)
+def _told_by(claims: tuple[str, ...]) -> tuple[Concepts, ...]:
+    return tuple(concepts(plain(claim)) for claim in claims)
 
 
 def _best(pairs: Sequence[Beside], of: Callable[[Beside], float]) -> dict[str, float]:
