@@ -10,7 +10,7 @@ from schemas.aigc import RawLabel
 from streams.labels.walk import MAX_BLOCK, Labels, Malformed, Span, Walk, found, is_key
 
 NAMESPACE = "http://www.tc260.org.cn/ns/AIGC/1.0/"
-_JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 PNG_XMP = "XML:com.adobe.xmp"
 
 
@@ -23,8 +23,8 @@ def jpeg(walk: Walk) -> Labels:
 def jpeg_packets(walk: Walk) -> Iterator[bytes]:
     """The XMP packets of a JPEG; what goes on in further segments (more than 64 KiB of it) is not XMP of labels."""
     for marker, span in segments(walk):
-        if marker == 0xE1 and walk.at(span.start, len(_JPEG_XMP)) == _JPEG_XMP:
-            yield walk.block(Span(span.start + len(_JPEG_XMP), span.end), "the XMP packet")
+        if marker == 0xE1 and walk.at(span.start, len(JPEG_XMP)) == JPEG_XMP:
+            yield walk.block(Span(span.start + len(JPEG_XMP), span.end), "the XMP packet")
 
 
 def segments(walk: Walk) -> Iterator[tuple[int, Span]]:

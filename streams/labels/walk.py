@@ -36,11 +36,11 @@ class Span(NamedTuple):
 class Walk:
     """A file with a number of headers that may be read of it."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        """The file must be seekable; its position afterwards is undefined."""
+    def __init__(self, file: BinaryIO, headers: int = MAX_HEADERS) -> None:
+        """The file must be seekable; its position afterwards is undefined. `headers`: how many may be read."""
         self._file = file
         self.end = file.seek(0, os.SEEK_END)
-        self._left = MAX_HEADERS
+        self._left = headers
 
     def at(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`, fewer at the file's end."""
@@ -55,7 +55,7 @@ class Walk:
         """
         self._left -= 1
         if self._left < 0:
-            raise Malformed(f"more than {MAX_HEADERS} parts: the rest was not read")
+            raise Malformed("more parts than a file should have: the rest was not read")
         return self.at(offset, size)
 
     def value(self, span: Span) -> bytes:
