@@ -38,3 +38,14 @@ def test_every_link_in_the_docs_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_test_that_the_threat_model_rests_on_is_there() -> None:
+    page = (ROOT / "docs/security.md").read_text("utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", page)
+    assert len(named) > 20
+    for path, test in named:
+        text = (ROOT / path).read_text("utf-8")
+        assert re.search(rf"^(?:async )?def {test}\(", text, re.MULTILINE), f"{path}::{test}"
+    for row in re.findall(r"^\| (?!a try|---).*", page, re.MULTILINE):
+        assert "::test_" in row, f"no test holds {row}"
