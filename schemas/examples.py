@@ -26,7 +26,7 @@ from schemas.reasons import CATALOGUE
 from schemas.registry import Acceptance, Assessment, Feature, IdentityNumber, Licence, Provider, Publisher
 from schemas.sanction import PointEntry, Ruling, Sanction, Standing
 from schemas.signals import Evidence, FrameHash, MediaFacts, Signal, Signals, SoundPrint
-from schemas.spread import Footage, Sighting
+from schemas.spread import Footage, Marked, Sighting
 from schemas.topics import TOPICS
 from schemas.verdict import Verdict
 from schemas.worklist import Claim, Holding, Question, WorkItem
@@ -261,6 +261,14 @@ _BY_TOPIC: dict[str, Message] = {
         places=("郑州",),
         dates=("2021-07",),
         title="2021年7月郑州暴雨",
+        created_at=_EVENT.created_at,
+    ),
+    "marked": Marked(
+        publisher_id="alice",
+        event_id=_EVENT.event_id,
+        content_id=_EVENT.content_id,
+        level=2,
+        frames=(FrameHash(at_s=0.0, pdq=_PDQ, quality=100),),
         created_at=_EVENT.created_at,
     ),
     "decisions": _HELD,

@@ -300,6 +300,10 @@ class SyntheticPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
     declared: Literal["label", "takedown"] = "takedown"
     non_compliant: Literal["label", "takedown"] = "takedown"
     traces: Literal["allow", "label", "review", "takedown"] = "label"
+    removed: Annotated[
+        Literal["allow", "label", "review", "takedown"],
+        msgspec.Meta(description="the same pictures as an item that was labelled, without a label"),
+    ] = "takedown"
     label_min_seconds: Annotated[Seconds, msgspec.Meta(description="GB 45438-2025: at least 2 s")] = 2.0
     text_generated: Text = "内容由AI生成 AI-generated"
     text_possible: Text = "内容可能由AI生成 May be AI-generated"
@@ -520,6 +524,7 @@ class SanctionsPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
             "PERSON-REMOVED": 4.0,
             "RUMOR-FAKE-NEWS": 4.0,
             "SYNTH-NONCOMPLIANT": 1.0,
+            "LABEL-REMOVED": 2.0,
         }
     )
     half_life_days: Annotated[float, msgspec.Meta(gt=0, le=36_500, description="points halve in so many days")] = 90.0

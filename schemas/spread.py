@@ -3,7 +3,7 @@ them, so that what was said or shown by publishers of all partitions meets in on
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -54,4 +54,15 @@ class Footage(Message, kw_only=True, frozen=True):
     title: Annotated[str, msgspec.Meta(max_length=300)] = ""
     stream_id: Id | None = None
     seq: Count | None = None
+    created_at: Utc
+
+
+class Marked(Message, kw_only=True, frozen=True):
+    """An item whose file carried a label of generated media, and its pictures: the same without one is known by it."""
+
+    publisher_id: Id
+    event_id: Id
+    content_id: Id
+    level: Annotated[Literal[1, 2, 3], msgspec.Meta(description="as the label states it")]
+    frames: Annotated[tuple[FrameHash, ...], msgspec.Meta(min_length=1, description="one of each scene")]
     created_at: Utc

@@ -17,7 +17,7 @@ from schemas.policy import Policy
 from schemas.registry import Feature, Provider, Publisher
 from schemas.sanction import Ruling, Sanction, Standing
 from schemas.signals import Signals
-from schemas.spread import Footage, Sighting
+from schemas.spread import Footage, Marked, Sighting
 from schemas.verdict import Verdict
 from schemas.worklist import Claim, WorkItem
 
@@ -66,6 +66,7 @@ ADMITTED = Topic("admitted", Admitted, "publisher_id", "inner", 14, "events that
 SIGNALS = Topic("signals", Signals, "publisher_id", "inner", 14, "what extraction found in an item")
 SIGHTINGS = Topic("sightings", Sighting, "cluster", "inner", 7, "sentences that are said again, by what they are like")
 FOOTAGE = Topic("footage", Footage, "bucket", "inner", 14, "pictures of items, by what they are like")
+MARKED = Topic("marked", Marked, "publisher_id", "inner", 60, "items that carried a label of generated media")
 ENTITIES = _state("entities", EntityLabel, "label_id", "labels on publishers, streams, devices, media, complainants")
 STANDINGS = Topic("standings", Standing, "publisher_id", "inner", None, "each publisher's points and sanctions")
 COMPLAINTS = Topic("complaints", Complaint, "publisher_id", "in", LOG_DAYS, "what users complain about", placed=True)
@@ -91,8 +92,8 @@ TOPICS: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, LISTS, HASHBANK, RUMORS, ENTITIES,
-        COMPLAINTS, RULINGS, CLAIMS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, STANDINGS, DECISIONS, TAKEDOWNS, RELEASES,
-        LABELS, REFUTATIONS, REVIEWS, WORKLIST, SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
+        COMPLAINTS, RULINGS, CLAIMS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, MARKED, STANDINGS, DECISIONS, TAKEDOWNS,
+        RELEASES, LABELS, REFUTATIONS, REVIEWS, WORKLIST, SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
     )
 }  # fmt: skip
 """name → topic, in the order in which data meets them."""

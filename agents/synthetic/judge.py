@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from agents.decide import Finding, decide, ground, hold, label, review
+from agents.synthetic.marks import Earlier
 from schemas.decision import Decision, LabelTerms, Level, Reason
 from schemas.policy import Policy, SyntheticPolicy
 from schemas.signals import Evidence, Signal, Signals
@@ -14,18 +15,28 @@ from schemas.signals import Evidence, Signal, Signals
 TRACES = ("c2pa.synthetic", "tool")
 
 
-def judge(signals: Signals, policy: Policy, now: datetime) -> Decision:
-    """Is it real, and if not, is it labelled? The first ground in the order of LBL-6 decides; the rest add nothing."""
-    return decide("synthetic", signals.event, policy, list(_first(signals, policy.synthetic)), now, signals.models)
+def judge(signals: Signals, policy: Policy, now: datetime, earlier: Earlier | None = None) -> Decision:
+    """Is it real, and if not, is it labelled? The first ground in the order of LBL-6 decides; the rest add nothing.
+
+    `earlier`: the labelled item that this one shows again, without a label.
+    """
+    found = list(_first(signals, policy.synthetic, earlier))
+    return decide("synthetic", signals.event, policy, found, now, signals.models)
 
 
-def _first(signals: Signals, policy: SyntheticPolicy) -> Iterator[Finding]:
+def _first(signals: Signals, policy: SyntheticPolicy, earlier: Earlier | None) -> Iterator[Finding]:
     if compliant := signals.best("aigc.compliant"):
         level = _stated(compliant) or 1
         yield label(ground("SYNTH-LABELLED", evidence=compliant.evidence), level, _words(level, policy))
     elif faulty := signals.best("aigc.non_compliant") or signals.best("aigc.inconclusive"):
         reason = ground("SYNTH-NONCOMPLIANT", evidence=faulty.evidence)
         yield _unlabelled(policy.non_compliant, reason, _stated(faulty) or 3, policy)
+    elif earlier and policy.removed != "allow":
+        reason = ground("LABEL-REMOVED", evidence=earlier.evidence)
+        if policy.removed == "review":
+            yield review(reason)
+        else:
+            yield _unlabelled(policy.removed, reason, earlier.mark.level, policy)
     elif signals.event.declared_synthetic:
         reason = ground("SYNTH-DECLARED", evidence=[Evidence(text="declared by the publisher")])
         yield _unlabelled(policy.declared, reason, 2, policy)
