@@ -15,18 +15,20 @@ from agents.review.bank_rows import bank_of
 from agents.review.near_miss import NearMiss
 from agents.rumor.agent import Rumor
 from agents.rumor.match import RumorList
-from agents.synthetic.agent import Synthetic
+from agents.synthetic.agent import DAY_S, Synthetic
+from agents.synthetic.marks import DAYS
 from agents.verdict.agent import STREAMS_BACK_S, Verdict
 from agents.verdict.join import KEEP_S
 from schemas.message import encode
 from schemas.policy import Term, default_policy
-from schemas.signals import CODE_S, SoundPrint
+from schemas.signals import CODE_S, Evidence, FrameHash, SoundPrint
 from schemas.topics import (
     DECISIONS,
     ENTITIES,
     FEATURES,
     HASHBANK,
     LISTS,
+    MARKED,
     POLICIES,
     PROVIDERS,
     PUBLISHERS,
@@ -495,3 +497,22 @@ def test_what_agents_send_is_of_the_topics_type_and_under_its_key(make, world, k
     for each in out:
         assert isinstance(each.value, each.topic.message)
         assert each.key == getattr(each.value, each.topic.key)
+
+
+# A label that was taken off
+
+
+async def test_synthetic_knows_a_removed_label_after_a_restart_from_its_own_marks(make, world):
+    shown = tuple(FrameHash(at_s=float(at), pdq=f"{at + 1:x}" * 64, quality=100) for at in range(4))
+    label = make.signal("aigc.compliant", 1.0, Evidence(entry="1", text="Label 1"))
+    first = make.signals(label, event=make.upload(event_id="first", content_id="c-first"), frames=shown)
+    messages = sent(Synthetic(world.context), first)
+    assert routes(messages)[0] == ("marked", "p-1")
+    world.history.append(value(messages, "marked"))
+    again = make.signals(event=make.upload(event_id="again", content_id="c-again"), frames=shown)
+    fresh = Synthetic(world.context)
+    assert value(sent(fresh, again), "decisions").action == "allow"
+    await fresh.restore(frozenset({("signals", 3)}))
+    assert world.asked == [({MARKED: DAYS * DAY_S}, {MARKED: frozenset({3})}, {})]
+    decision = value(sent(fresh, again), "decisions")
+    assert (decision.action, [reason.code for reason in decision.reasons]) == ("takedown", ["LABEL-REMOVED"])
