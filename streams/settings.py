@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.sources import EnvSettingsSource, TomlConfigSettingsSource
 
+from schemas.topics import LOG_DAYS
 from streams import security
 
 PREFIX = "VERISTREAM_"
@@ -137,6 +138,15 @@ class Settings(BaseSettings):
         "a temporary one, filled from the topics at each start",
     )
     index_mb: int = Field(20_000, ge=10, description="what is kept there at most, in MB; the oldest goes first")
+
+    archive_dir: Path | None = Field(None, description="folder of the archive (docs/archive.md); none: nothing is kept")
+    archive_key: Path = Field(
+        default_factory=lambda: _data_home() / "archive-key.pem",
+        description="private key that signs the archive's chain; made at the first start, and best kept elsewhere",
+    )
+    archive_days: int | None = Field(None, description="rows are deleted after so many days, 184 at least; none: never")
+    archive_flush_s: float = Field(30.0, gt=0, description="rows wait for so long at most until they are in a file")
+    archive_http_port: int = Field(9466, ge=0, le=65535, description="probes of the archiver; 0: any free port")
 
     complaints_host: str = Field("127.0.0.1", description="where the entry for complaints listens")
     complaints_port: int = Field(8081, ge=0, le=65535, description="0: any free port")
@@ -266,6 +276,11 @@ def _secret(name: str) -> bool:
 
 
 def _too_few(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.archive_days is not None and settings.archive_days < LOG_DAYS:
+        yield (
+            "archive_days",
+            f"logs are kept at least six months by law, which {LOG_DAYS} days cover",
+        )
     if settings.min_insync_replicas > settings.replication:
         yield "min_insync_replicas", f"replication is {settings.replication}: nothing could ever be written"
 
