@@ -83,13 +83,15 @@ class Jail:
     limited, there is no network, and the process dies with its parent. `close` comes before the first stranger's byte,
     and cannot be undone."""
 
-    def __init__(self, memory_mb: int, mode: Mode) -> None:
+    def __init__(self, memory_mb: int, mode: Mode, written: int = 0) -> None:
+        """`written`: bytes up to which files that it was given may grow; none is written by what only reads."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._reached: dict[str, str] = {}
         self._missing: dict[str, str] = {}
         self._mode = mode
         self._root: int | None = None
         self._threads = 1
+        self._written = written
         resource.setrlimit(resource.RLIMIT_AS, (memory_mb << 20, memory_mb << 20))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if mode != "off":
@@ -177,7 +179,7 @@ class Jail:
 
     def _limits(self) -> str:
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_FILES, MAX_FILES))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self._written, self._written))
         self._keep_capabilities(0)  # root's, where there are no namespaces
         return "memory, descriptors, writing, capabilities"
 

@@ -50,11 +50,18 @@ class Written(NamedTuple):
 
 
 def write_label(
-    source: BinaryIO, out: BinaryIO, label: Mapping[str, str], progress: Callable[[int], None] | None = None
+    source: BinaryIO,
+    out: BinaryIO,
+    label: Mapping[str, str],
+    progress: Callable[[int], None] | None = None,
+    *,
+    there: Mapping[str, str] | None = None,
+    marked: bool = False,
 ) -> Written:
     """Copy `source` into `out`, which is empty and can be read, with a label as of an order (`Label.implicit["AIGC"]`).
 
-    `progress` is told how many bytes are written.
+    `progress` is told how many bytes are written. `marked`: `source` is a copy that was made to carry the words, and
+    may have lost the label of the original; `there`: that one's fields.
 
     Raises:
         CannotLabel: the container has no place for it, breaks its structure, or did not read back as it should.
@@ -64,10 +71,14 @@ def write_label(
     if found.container not in _WRITERS:
         kind = f"{found.container} files" if found.container else "this kind of file"
         raise CannotLabel(f"no label can be written into {kind}; these can: {', '.join(CONTAINERS)}")
-    there = check_labels(found.labels)
-    text = labelled(label, there.fields if found.labels else {})
+    if not there:
+        there = check_labels(found.labels).fields if found.labels else {}
+    text = labelled(label, there)
     try:
-        change = _WRITERS[found.container](Walk(source, MAX_HEADERS), text)
+        walk = Walk(source, MAX_HEADERS)
+        # Of a copy that was made anew the index may come first, so that players need not wait for the end.
+        new = marked and found.container == "mp4"
+        change = write_bmff.edits(walk, text, front=True) if new else _WRITERS[found.container](walk, text)
         change.write(source, out, progress)
         out.flush()
         same = change.same(source, out)
@@ -82,7 +93,7 @@ def write_label(
     if len(back.labels) != 1 or back.labels[0].text != text or check.outcome is not Outcome.COMPLIANT:
         why = "; ".join(check.faults) or f"{len(back.labels)} labels were read"
         raise CannotLabel(f"the label did not read back as it was written: {why}")
-    return Written(found.container, text, bool(found.labels))
+    return Written(found.container, text, bool(there))
 
 
 def labelled(label: Mapping[str, str], there: Mapping[str, str]) -> str:

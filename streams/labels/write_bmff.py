@@ -18,8 +18,8 @@ _HOLDERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"tr
 _HANDLER = b"\0\0\0\0" + b"\0\0\0\0" + b"mdta" + bytes(12) + b"\0"
 
 
-def edits(walk: Walk, text: str) -> Edits:
-    """The file with this label, and no other.
+def edits(walk: Walk, text: str, *, front: bool = False) -> Edits:
+    """The file with this label, and no other. `front`: its index goes before its media, as players like it.
 
     Raises:
         Malformed: the file breaks its structure, or an offset would no longer fit its field.
@@ -32,10 +32,14 @@ def edits(walk: Walk, text: str) -> Edits:
         start = span.end
     if not (movie := next((span for kind, span in parts if kind == b"moov"), None)):
         raise Malformed("there is no moov box to write the label into")
+    media = next((span.start for kind, span in parts if kind == b"mdat"), walk.end)
+    place = Span(media, media) if front and media < movie.start else movie
+    if place != movie:
+        change.replace(*movie, b"")
     replaced: list[tuple[Span, bytearray]] = []
     for kind, span in parts:
         if span == movie:
-            replaced.append((span, bytearray(_labelled(_content(walk, span), text))))
+            replaced.append((place, bytearray(_labelled(_content(walk, span), text))))
         elif kind in (b"meta", b"udta"):
             change.replace(*span, _box(kind, _stripped(_content(walk, span), kind)))
         elif kind in (b"moof", b"mfra") and (found := bytearray(walk.at(span.start, _bounded(span).size))):
@@ -43,9 +47,8 @@ def edits(walk: Walk, text: str) -> Edits:
     for span, data in replaced:
         change.replace(*span, bytes(data))
     for span, data in replaced:
-        if change.moved(movie.end) != movie.end:
-            _shift(memoryview(data), change)
-            change.replace(*span, bytes(data))
+        _shift(memoryview(data), change)
+        change.replace(*span, bytes(data))
     return change
 
 

@@ -64,7 +64,9 @@ def _make(path: Path, kind: str, seconds: float, size: tuple[int, int], tags: di
         out.metadata.update({"title": "a title"} | tags)
         pictures = sound = None
         if video:
-            pictures = out.add_stream(video, rate=25, options={"g": "25"})
+            pictures = out.add_stream(
+                video, rate=25, options={"g": "25"} | ({"sc_threshold": "0"} if video == "libx264" else {})
+            )
             pictures.width, pictures.height, pictures.pix_fmt = *size, "yuv420p"
         if audio:
             options = {"strict": "-2"} if audio == "vorbis" else {}
