@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from streams.cli.console import Broker, HttpPort, fail, out, run, settings
 from streams.cli.pipeline import until_stopped
@@ -44,9 +47,15 @@ def up(
 
     try:
         with EmbeddedBroker(port) as embedded:
-            run(_up(settings(http_port=http_port, **beside(embedded)), demo=register_demo))
+            own = {"archive_dir": _own_archive(named), **beside(embedded)}
+            run(_up(settings(http_port=http_port, **own), demo=register_demo))
     except BrokerError as error:
         raise typer.Exit(fail(str(error))) from None
+
+
+def _own_archive(named: Settings) -> Path | None:
+    """A folder of this run's own: the embedded broker begins its topics anew each time, an archive can't."""
+    return named.archive_dir and named.archive_dir / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 def beside(embedded: Any) -> dict[str, Any]:
@@ -63,6 +72,7 @@ def beside(embedded: Any) -> dict[str, Any]:
 
 
 async def _up(named: Settings, *, demo: bool) -> None:
+    from streams.archive.serve import beside as archiver_beside
     from streams.kafka import create_topics
 
     await create_topics(named)
@@ -76,13 +86,15 @@ async def _up(named: Settings, *, demo: bool) -> None:
         out.print("try:   veristream submit clip.mp4          (in another terminal)")
         out.print("       veristream tail decisions verdicts  (what happens, as it happens)")
 
-    await until_stopped(named, ready)
+        if named.archive_dir:
+            out.print(f"       veristream query reasons --archive {escape(str(named.archive_dir))}", soft_wrap=True)
+
+    async with archiver_beside(named):
+        await until_stopped(named, ready)
 
 
 async def seed(named: Settings) -> None:
     """Register a publisher and a provider to try things with."""
-    from datetime import UTC, datetime
-
     from schemas.registry import IdentityNumber, Licence, Provider, Publisher
     from schemas.topics import PROVIDERS, PUBLISHERS
     from streams.client import Client

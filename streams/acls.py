@@ -47,6 +47,7 @@ from schemas.topics import (
 )
 from streams.admin import Admin
 from streams.agent import Agent
+from streams.archive.columns import ARCHIVED
 from streams.registered import installed
 from streams.settings import Settings
 
@@ -124,6 +125,7 @@ _PEOPLE = (
         own_groups=True,
     ),
     Role("reader", "inspectors: read all", tuple(TOPICS.values()), own_groups=True, everywhere=("DESCRIBE_CONFIGS",)),
+    Role("archiver", "keeps the archive (veristream archive serve)", ARCHIVED, groups=("archiver",)),
     Role(
         "provision",
         "creates and configures topics (veristream topics create)",

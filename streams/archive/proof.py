@@ -31,9 +31,14 @@ def salts(seed: bytes, offset: int, count: int) -> bytes:
     return hashlib.shake_128(seed + offset.to_bytes(8, "big")).digest(SALT * count)
 
 
+def head(name: bytes) -> bytes:
+    """What a field's digest has between salt and value."""
+    return len(name).to_bytes(2, "big") + name
+
+
 def field_digest(salt: bytes, name: bytes, raw: bytes) -> bytes:
     """What stands for a field in the leaf, whether it is shown or not."""
-    return hashlib.sha256(salt + len(name).to_bytes(2, "big") + name + raw).digest()
+    return hashlib.sha256(salt + head(name) + raw).digest()
 
 
 def meta(topic: str, partition: int, offset: int, timestamp: int) -> bytes:

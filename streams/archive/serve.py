@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -34,6 +35,8 @@ GROUP = "archiver"
 MOST_WAITING = 32 * 2**20
 #: Records taken at once.
 TAKEN = 5000
+#: How long what still lies there is taken before a broker goes that keeps nothing.
+DRAIN_S = 5.0
 #: How often a disk that refuses is tried again.
 RETRY_S = 5.0
 #: How often it is looked whether files are worth merging, or too old.
@@ -70,8 +73,9 @@ class Archiver:
         found = [] if self.taking else ["the topics are not being read yet"]
         return [*found, f"nothing can be written: {self.refused}; it is tried again"] if self.refused else found
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Archive until `stop` is set; what waits then is written first, unless the disk refuses it.
+    async def run(self, stop: asyncio.Event, *, drain: bool = False) -> None:
+        """Archive until `stop` is set; what waits then is written first, unless the disk refuses it. `drain`: and what
+        lies on the topics then, because it will not be there later.
 
         Raises:
             ArchiveError: the topics were made anew since the archive was written.
@@ -93,6 +97,9 @@ class Archiver:
             self.taking = True
             while not stop.is_set():
                 await self._turn(stop)
+            last = monotonic() + DRAIN_S
+            while drain and await self._turn(stop) and monotonic() < last:
+                pass
             await self._flush(stop)
         finally:
             await closed(self._consumer.stop())
@@ -114,13 +121,14 @@ class Archiver:
         self._archive.gap(place, until, "no longer on the broker")
         self.gaps.labels(place.topic).inc()
 
-    async def _turn(self, stop: asyncio.Event) -> None:
+    async def _turn(self, stop: asyncio.Event) -> int:
+        """Take what is there, write what is due. Returns how many partitions had something."""
         try:
             # Woken four times a second, to stop soon.
             got = await self._consumer.getmany(timeout_ms=250, max_records=TAKEN)
         except OffsetOutOfRangeError as error:
             await self._out_of_range(error.args[0])
-            return
+            return 0
         for part, records in got.items():
             rows = [Row(one.offset, one.timestamp, one.key, one.value) for one in records]
             self._since = self._since if self._size else monotonic()
@@ -133,6 +141,7 @@ class Archiver:
             await self._flush(stop)
         if monotonic() - self._kept_up >= UPKEEP_S:
             await self._keep_up()
+        return len(got)
 
     async def _out_of_range(self, places: dict[TopicPartition, int]) -> None:
         """The broker no longer has what comes next; or never had it, because the topic is another one."""
@@ -209,8 +218,8 @@ class Archiver:
         self._kept_up = monotonic()
 
 
-async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[int], None]) -> None:
-    """Run the archiver, with its probes, until `stop` is set; `ready` is told their port.
+async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[int], None], *, drain: bool = False) -> None:
+    """Run the archiver, with its probes, until `stop` is set; `ready` is told their port. `drain`: see `Archiver.run`.
 
     Raises:
         SettingsError: no folder is named, or the port is taken.
@@ -232,9 +241,30 @@ async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[int], 
             raise SettingsError(f"archive_http_port: cannot listen on {where} ({error.strerror})") from error
         try:
             ready(health.port)
-            await archiver.run(stop)
+            await archiver.run(stop, drain=drain)
         finally:
             await health.stop()
+
+
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncIterator[None]:
+    """The archiver in this process for as long as the block runs, if a folder is named; its end ends nothing else."""
+    if settings.archive_dir is None:
+        yield
+        return
+    stop = asyncio.Event()
+    own = asyncio.create_task(serve(settings, stop, lambda _: None, drain=True), name="archiver")
+    own.add_done_callback(_say_why)
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.gather(own, return_exceptions=True)
+
+
+def _say_why(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("nothing is archived any more: %s", error)
 
 
 async def until_ended(settings: Settings, ready: Callable[[int], None]) -> None:

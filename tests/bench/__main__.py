@@ -27,6 +27,8 @@ Suite(
         "state": "tests.bench.state:measure",
         "sanctions": "tests.bench.sanctions:measure",
         "complaints": "tests.bench.complaints:measure",
+        "archive": "tests.bench.archive:write",
+        "archive.query": "tests.bench.archive:query",
         "start": "tests.bench.start:measure",
     },
 ).run()
