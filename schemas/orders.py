@@ -72,6 +72,13 @@ class Refutation(Message, kw_only=True, frozen=True):
     published_at: Annotated[
         Utc | None, msgspec.Meta(description="when the item came, if the claim was refuted only afterwards")
     ] = None
+    withdrawn: Annotated[
+        bool,
+        msgspec.Meta(
+            description="the refutation stands no more: show none of this rumour with `content_ids`, nor in the "
+            "stream; `text` may be shown instead, if it says anything"
+        ),
+    ] = False
 
 
 class Release(Message, kw_only=True, frozen=True):

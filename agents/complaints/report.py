@@ -103,7 +103,11 @@ def _entry(message: Message) -> tuple[str, datetime, list[tuple[str, str, str]]]
         case Label():
             return message.order_id, message.ordered_at, [("label", f"level {message.level}", "")]
         case Refutation():
-            return message.order_id, message.ordered_at, [("refutation", "", "")]
+            return (
+                message.order_id,
+                message.ordered_at,
+                [("refutation taken back" if message.withdrawn else "refutation", "", "")],
+            )
         case Sanction():
             # A later message of the same id, that it was lifted, is no second sanction.
             return message.sanction_id, message.begins_at, [("sanction", message.level, "")]

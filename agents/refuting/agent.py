@@ -15,18 +15,18 @@ from typing import ClassVar
 from prometheus_client import Counter, Gauge, Histogram
 
 from agents.judging import JudgingAgent
-from agents.refuting.index import ItemIndex, event_number
+from agents.refuting.index import ItemIndex, Ordered, event_number
 from agents.refuting.index import Swept as SweptEntry
-from agents.refuting.judge import judge, order, truth_id
+from agents.refuting.judge import CODE, judge, order, truth_id
 from agents.refuting.matching import make_claims, repeated
 from agents.refuting.sweep import Failed, Found, Sweep, Swept
+from agents.refuting.withdraw import MOST_NAMED, Withdrawals, is_running
 from schemas.bank import Rumor
 from schemas.decision import Decision, stable_id
-from schemas.event import Event
 from schemas.message import encode
 from schemas.reasons import REFUTED
 from schemas.signals import Signals
-from schemas.topics import DECISIONS, POLICIES, REFUTATIONS, RUMORS, SIGNALS, Topic
+from schemas.topics import DECISIONS, LOG_DAYS, POLICIES, REFUTATIONS, RUMORS, SIGNALS, Topic
 from streams.agent import Assigned, Context, Incoming, Outgoing
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,6 @@ LOOKED_AT = 500
 WATCH_S = 900.0
 #: Decisions of the rumour agent that came before their item's signals, kept for so many items.
 MOST_EARLY = 10_000
-#: A stream whose last segment came so long ago is over, whatever that segment said.
-STREAM_QUIET_S = 120.0
-#: Segments of a stream that one order names at most; a stream of two hours has 3,600 of 2 s.
-MOST_NAMED = 1000
 #: A rumour's order of a former text does not stand for the new one; clocks of workers may differ by so much.
 SKEW_S = 60.0
 #: From a single look-up to what the bar of 60 s leaves room for, and beyond.
@@ -73,7 +69,8 @@ class Refuting(JudgingAgent):
         self._ending: set[int] = set()
         self._failed = False
         #: What was ordered in the last tick: told to the index once the broker has it.
-        self._sent: list[tuple[int, int, str, str]] = []
+        self._sent: list[tuple[int, str, str, Ordered]] = []
+        self._withdrawals = Withdrawals(context.views[RUMORS.name].rows, self._indexes)
         self._streams: dict[str, list[Found]] = {}
         self._early: OrderedDict[int, Decision] = OrderedDict()
         self._watched: dict[str, tuple[Rumor, float]] = {}
@@ -85,7 +82,10 @@ class Refuting(JudgingAgent):
             registry=registry,
         )
         self._orders = Counter(
-            "veristream_refuting_orders", "Refutations ordered after publication", ["of"], registry=registry
+            "veristream_refuting_orders",
+            "Refutations ordered after publication, and taken back",
+            ["of"],
+            registry=registry,
         )
         self._items = Gauge("veristream_refuting_items", "Items kept to be refuted later", registry=registry)
         self._bytes = Gauge("veristream_refuting_index_bytes", "What they take on disk", registry=registry)
@@ -102,6 +102,8 @@ class Refuting(JudgingAgent):
             self._changed.setdefault(rumor_id, monotonic())
         else:
             self._watched.pop(rumor_id, None)
+            if former is not None and former.status == "refuted":
+                self._withdrawals.look_at(rumor_id, self.context.clock().timestamp())
 
     # What is kept
 
@@ -115,18 +117,25 @@ class Refuting(JudgingAgent):
         self.doubt()
         for index in self._indexes.values():
             index.close()
-        self._indexes = {}
+        self._indexes.clear()
         if self._folder and self.context.settings.index_dir is None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def doubt(self) -> None:
         """What was ordered may be at no broker: the search is begun again. Orders have the same ids then."""
         if self._sweep:
-            self._sweep.end()
             self._changed[self._sweep.rumor.rumor_id] = self._begun
             self._changed.move_to_end(self._sweep.rumor.rumor_id, last=False)
+        self._give_up()
+        self._sent = []
+        self._withdrawals.doubt()
+
+    def _give_up(self) -> None:
+        """End the search that is on."""
+        if self._sweep:
+            self._sweep.end()
         self._sweep = None
-        self._ending, self._sent, self._streams = set(), [], {}
+        self._ending, self._streams = set(), {}
 
     async def restore(self, assigned: Assigned) -> None:
         """Open the files of the partitions that this worker now has, and read what they lack."""
@@ -154,6 +163,7 @@ class Refuting(JudgingAgent):
         # A partition that came may not have been searched for entries that the others were.
         for rumor_id in self.context.views[RUMORS.name].rows:
             self._changed.setdefault(rumor_id, monotonic())
+        self._withdrawals.look_at_all(self.context.clock().timestamp())
 
     def handle(self, message: Incoming) -> Iterable[Outgoing]:
         """Keep an item, or what was decided on it."""
@@ -180,9 +190,14 @@ class Refuting(JudgingAgent):
             index.remove(event, at)
         elif decision.ruling is not None and decision.ruling.overrules:
             index.bring_back(event)
-        if decision.agent == "rumor":
-            for rumor_id in _refuted_in(decision):
+        if decision.agent not in ("rumor", self.name):
+            return
+        for rumor_id in _refuted_in(decision):
+            if decision.agent == "rumor":
                 index.tell(event, rumor_id, "", at)
+            # Its own as well: a lost disk, or a worker that died before it had written them down.
+            index.keep_order(rumor_id, _ordered(decision))
+            self._withdrawals.ordered(rumor_id, self.context.clock().timestamp())
 
     # What was on its way when an entry changed
 
@@ -218,22 +233,30 @@ class Refuting(JudgingAgent):
     # Searching for an entry
 
     def tick(self, now: datetime) -> Iterable[Outgoing]:
-        """Go on with the search that is on, or begin the next; forget what is old."""
+        """Take back what stands no more; go on with the search that is on, or begin the next; forget what is old."""
         self._acknowledge()
+        if self._sweep is not None and not self._withdrawals.stands(self._sweep.rumor.rumor_id):
+            self._give_up()
+        if self.context.policy.refuting.days:
+            yield from self._taken_back(now)
         if self._sweep is None:
             self._tidy(now)
             self._begin(now)
         if self._sweep is not None:
             yield from self._take(now)
-        self._waiting.set(len(self._changed) + (self._sweep is not None))
+        waiting = self._withdrawals.waiting(now.timestamp())
+        self._waiting.set(len(self._changed) + (self._sweep is not None) + waiting)
         self._items.set(sum(map(len, self._indexes.values())))
 
     def _acknowledge(self) -> None:
         """The orders of the last tick are at the broker: what they were for need not be ordered again."""
         at = self.context.clock().timestamp()
-        for partition, event, rumor_id, truth in self._sent:
+        self._withdrawals.acknowledge(at)
+        for partition, rumor_id, truth, ordered in self._sent:
             if (index := self._indexes.get(partition)) is not None:
-                index.tell(event, rumor_id, truth, at)
+                index.tell(ordered.event, rumor_id, truth, at)
+                index.keep_order(rumor_id, ordered)
+                self._withdrawals.ordered(rumor_id, at)
         self._sent = []
         if self._sweep is None:
             return
@@ -247,6 +270,11 @@ class Refuting(JudgingAgent):
             self._sweep = None
             if self._failed:
                 self._changed.setdefault(rumor.rumor_id, monotonic())
+
+    def _taken_back(self, now: datetime) -> Iterator[Outgoing]:
+        for message in self._withdrawals.take(now, ORDERS_A_TICK):
+            self._orders.labels("withdrawal").inc()
+            yield Outgoing(REFUTATIONS, message.content_id, message)
 
     def _begin(self, now: datetime) -> None:
         rows, days = self.context.views[RUMORS.name].rows, self.context.policy.refuting.days
@@ -315,27 +343,23 @@ class Refuting(JudgingAgent):
         last = found[-1]
         event = last.kept.signals.event
         how, policy = last.how, self.context.policy
+        index = self._indexes[last.partition]
+        after = sorted({by for one in found if (by := index.withdrawn_by(one.kept.event, rumor.rumor_id))})
         decision = judge(
             event, rumor, policy, now,
-            score=how.score, threshold=how.threshold, evidence=how.evidence, shown_only=how.shown_only,
+            score=how.score, threshold=how.threshold, evidence=how.evidence, shown_only=how.shown_only, after=after,
         )  # fmt: skip
         yield from self.decided(decision, policy)
         named = list(dict.fromkeys(one.kept.signals.event.content_id for one in found))[-MOST_NAMED:]
-        yield Outgoing(
-            REFUTATIONS,
-            event.content_id,
-            order(event, rumor, decision, named, running=self._is_running(last.partition, event, now)),
-        )
+        running = event.stream_id is not None and is_running(index, event.stream_id, now)
+        message = order(event, rumor, decision, named, running=running, after=after)
+        yield Outgoing(REFUTATIONS, event.content_id, message)
         self._orders.labels("stream" if event.stream_id else "item").inc()
         assert rumor.refutation is not None
         truth = truth_id(rumor.refutation)
-        self._sent += [(one.partition, one.kept.event, rumor.rumor_id, truth) for one in found]
-
-    def _is_running(self, partition: int, event: Event, now: datetime) -> bool:
-        if event.stream_id is None:
-            return False
-        newest = self._indexes[partition].newest_of(event.stream_id)
-        return newest is not None and not newest[1] and now.timestamp() - newest[0] < STREAM_QUIET_S
+        for one in found:
+            ordered = _ordered(decision)._replace(event=one.kept.event, content_id=one.kept.signals.event.content_id)
+            self._sent.append((one.partition, rumor.rumor_id, truth, ordered))
 
     def _tidy(self, now: datetime) -> None:
         """Forget what is older than the policy's days, and the oldest where there is more than the settings allow."""
@@ -343,10 +367,22 @@ class Refuting(JudgingAgent):
         share = self.context.settings.index_mb * 1_000_000 // max(1, len(self._indexes))
         for index in self._indexes.values():
             index.forget(before, share)
+            index.forget_orders((now - timedelta(days=LOG_DAYS)).timestamp())
         self._bytes.set(sum(index.bytes_used for index in self._indexes.values()))
 
 
 def _refuted_in(decision: Decision) -> Iterator[str]:
     for reason in decision.reasons:
-        if reason.code == REFUTED:
+        if reason.code in (REFUTED, CODE):
             yield from (evidence.entry for evidence in reason.evidence if evidence.entry)
+
+
+def _ordered(decision: Decision) -> Ordered:
+    return Ordered(
+        event_number(decision.event_id),
+        decision.decision_id,
+        decision.content_id,
+        decision.publisher_id,
+        decision.stream_id,
+        decision.decided_at.timestamp(),
+    )

@@ -38,6 +38,7 @@ class Record(NamedTuple):
     refuted_afterwards: int
     first_order: datetime | None
     last_order: datetime | None
+    taken_back: int
     labelled: int
     reviewed: int
     removed: int
@@ -54,6 +55,7 @@ class _Spread:
     actions: dict[str, set[str]] = field(default_factory=dict)
     days: Counter[str] = field(default_factory=Counter)
     orders: dict[str, tuple[datetime, bool]] = field(default_factory=dict)
+    taken_back: set[str] = field(default_factory=set)
     first: datetime | None = None
     last: datetime | None = None
 
@@ -74,8 +76,11 @@ class Filing:
         elif isinstance(message, Decision):
             self._decided(message)
         elif isinstance(message, Refutation) and self._is_within(message.ordered_at):
-            orders = self._of(message.rumor_id).orders
-            orders[message.order_id] = (message.ordered_at, message.published_at is not None)
+            spread = self._of(message.rumor_id)
+            if message.withdrawn:
+                spread.taken_back.add(message.order_id)
+                return
+            spread.orders[message.order_id] = (message.ordered_at, message.published_at is not None)
 
     def records(self, rumor_id: str | None = None) -> list[Record]:
         """Every refuted claim, or that one whatever its status; in the order of their ids."""
@@ -142,6 +147,7 @@ class Filing:
             refuted_afterwards=sum(later for _, later in spread.orders.values()),
             first_order=min(ordered, default=None),
             last_order=max(ordered, default=None),
+            taken_back=len(spread.taken_back),
             labelled=len(spread.actions.get("label", ())),
             reviewed=len(spread.actions.get("review", ())),
             removed=len(spread.actions.get("takedown", ())),

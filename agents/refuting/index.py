@@ -27,7 +27,7 @@ from schemas.signals import Signals
 from streams.sqlite import opened
 
 #: Changes whenever an older file could not be read: it is then made anew from the topics.
-LAYOUT = 1
+LAYOUT = 2
 #: Rows that are written together. A transaction of 500 takes some 0.1 s; its cost alone would be felt at each row.
 TOGETHER = 500
 #: Signs of an item that are searched. An hour of speech has some 15,000 Chinese signs; what lies beyond is kept, but
@@ -53,6 +53,11 @@ create virtual table if not exists grams using fts5(text, content='', detail=non
 create table if not exists places(topic text primary key, offset integer);
 create table if not exists removed(event integer primary key, at real);
 create table if not exists told(event integer, rumor text, truth text, at real, primary key(event, rumor, truth))
+    without rowid;
+create table if not exists ordered(rumor text, event integer, decision text, content text, publisher text, stream text,
+    at real, primary key(rumor, event)) without rowid;
+create index if not exists order_age on ordered(at);
+create table if not exists withdrawn(event integer, rumor text, by text, at real, primary key(event, rumor))
     without rowid;
 create table if not exists swept(rumor text primary key, entry text, truth text, at real) without rowid;
 pragma user_version = {LAYOUT};
@@ -102,6 +107,17 @@ class Swept(NamedTuple):
 
     entry: str
     truth: str
+    at: float
+
+
+class Ordered(NamedTuple):
+    """An item with which a refutation was ordered to be shown: all that it takes to take that back."""
+
+    event: int
+    decision_id: str
+    content_id: str
+    publisher_id: str
+    stream_id: str | None
     at: float
 
 
@@ -200,6 +216,41 @@ class ItemIndex:
         found = self._db.execute("select truth, at from told where event = ? and rumor = ?", (event, rumor_id))
         return dict(found.fetchall())
 
+    def keep_order(self, rumor_id: str, ordered: Ordered) -> None:
+        """Keep what was ordered, so that it can be taken back; a later order for the item takes the former's place."""
+        self._db.execute("insert or replace into ordered values (?, ?, ?, ?, ?, ?, ?)", (rumor_id, *ordered))
+
+    def orders(self, rumor_id: str, most: int) -> list[Ordered]:
+        """What was ordered for an entry and not taken back, at most so many; those of one stream come together."""
+        found = self._db.execute(
+            "select event, decision, content, publisher, stream, at from ordered where rumor = ? "
+            "order by stream, at, event limit ?",
+            (rumor_id, most),
+        )
+        return [Ordered(*row) for row in found]
+
+    def rumors_ordered(self) -> dict[str, float]:
+        """The entries for which something was ordered and not taken back, and when it last was."""
+        return dict(self._db.execute("select rumor, max(at) from ordered group by rumor").fetchall())
+
+    def withdraw(self, rumor_id: str, event: int, by: str, at: float) -> None:
+        """Keep that a message (`by`) took back what was ordered for the item. If the entry is refuted again, it is
+        searched for again, and found again."""
+        with self._transaction():
+            for table in ("ordered", "told"):
+                self._db.execute(f"delete from {table} where rumor = ? and event = ?", (rumor_id, event))  # noqa: S608
+            self._db.execute("insert or replace into withdrawn values (?, ?, ?, ?)", (event, rumor_id, by, at))
+            self._db.execute("delete from swept where rumor = ?", (rumor_id,))
+
+    def withdrawn_by(self, event: int, rumor_id: str) -> str | None:
+        """Which message took back last what was ordered for the item."""
+        row = self._db.execute("select by from withdrawn where event = ? and rumor = ?", (event, rumor_id)).fetchone()
+        return row[0] if row else None
+
+    def forget_orders(self, before: float) -> None:
+        """What was ordered earlier can be taken back no more: the orders themselves are kept no longer."""
+        self._db.execute("delete from ordered where at < ?", (before,))
+
     def swept(self, rumor_id: str) -> Swept | None:
         """For which state of the entry the items were searched last."""
         row = self._db.execute("select entry, truth, at from swept where rumor = ?", (rumor_id,)).fetchone()
@@ -289,7 +340,7 @@ class ItemIndex:
         with self._transaction():
             for number, row in old:
                 self._drop(number, row)
-            for table in ("removed", "told"):
+            for table in ("removed", "told", "withdrawn"):
                 self._db.execute(f"delete from {table} where at < ?", (before,))  # noqa: S608 - names of our own
         self._db.execute("pragma incremental_vacuum(2000)")
         return len(old)

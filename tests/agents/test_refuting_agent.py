@@ -296,3 +296,166 @@ def test_the_truth_is_known_by_what_is_shown():
     one = RumorRefutation(text="t", authority="a", url="u")
     assert truth_id(one) == truth_id(RumorRefutation(text="t", authority="a", url="u"))
     assert truth_id(one) != truth_id(RumorRefutation(text="t2", authority="a", url="u"))
+
+
+# What was ordered is taken back.
+
+
+def withdrawn(out):
+    return [order for order in orders(out) if order.withdrawn]
+
+
+def truth(make):
+    """The entry, once the claim has turned out to be true."""
+    return make.rumor(CLAIM, status="true", refutation=RumorRefutation(text="it is true", authority="An authority"))
+
+
+async def refuted(make, world, *numbers):
+    """A worker that has had these items refuted, and the orders."""
+    agent = await world.worker()
+    for number in numbers:
+        world.send(agent, item(make, number))
+    world.put(RUMORS, make.rumor(CLAIM))
+    return agent, orders(world.ticks(agent))
+
+
+def delete(world, rumor_id="r-1"):
+    world.rows.pop((RUMORS.name, rumor_id))
+    world.views[RUMORS.name].apply(rumor_id.encode(), None)
+
+
+async def test_a_claim_that_is_true_after_all_has_its_refutations_taken_back_once(make, world):
+    agent, ordered = await refuted(make, world, 1, 2)
+    world.now = make.at(50)
+    world.put(RUMORS, truth(make))
+    out = world.ticks(agent)
+    assert {each.topic.name for each in out} == {"refutations"}
+    first, second = sorted(withdrawn(out), key=lambda order: order.content_id)
+    assert (first.content_ids, second.content_ids) == (("c-1",), ("c-2",))
+    assert (first.rumor_id, first.text, first.authority) == ("r-1", "it is true", "An authority")
+    assert (first.ordered_at, first.publisher_id, first.stream_id) == (make.at(50), "p-1", None)
+    assert {first.decision_id, second.decision_id} == {order.decision_id for order in ordered}
+    assert {first.order_id, second.order_id}.isdisjoint(order.order_id for order in ordered)
+    assert {each.key for each in out} == {"c-1", "c-2"}, "each follows its order in the same partition"
+    world.put(RUMORS, truth(make))
+    assert world.ticks(agent) == []
+    await agent.stop()
+    world.now = make.at(100)
+    assert world.ticks(await world.worker()) == []
+    assert world.sample("veristream_refuting_orders_total", of="withdrawal") == 0, "of the worker that came after"
+
+
+@pytest.mark.parametrize("how", ["deleted", "suspected"])
+async def test_an_entry_that_is_withdrawn_says_nothing_in_its_place(make, world, how):
+    agent, _ = await refuted(make, world, 1)
+    if how == "deleted":
+        delete(world)
+    else:
+        world.put(RUMORS, make.rumor(CLAIM, status="suspected"))
+    (message,) = withdrawn(world.ticks(agent))
+    assert (message.content_ids, message.text, message.authority, message.url) == (("c-1",), "", "", "")
+
+
+async def test_what_the_rumour_agent_ordered_is_taken_back_too(make, world):
+    agent = await world.worker()
+    world.put(RUMORS, make.rumor(CLAIM))
+    world.send(agent, item(make, 1))
+    said = make.decision("rumor", "label", "RUMOR-REFUTED", event=item(make, 1).event)
+    world.send(agent, with_entry(said, "r-1"))
+    assert world.ticks(agent) == []
+    delete(world)
+    (message,) = withdrawn(world.ticks(agent))
+    assert (message.content_ids, message.decision_id) == (("c-1",), said.decision_id)
+
+
+async def test_a_stream_has_all_its_segments_taken_back_in_one_message_that_says_whether_it_runs(make, world):
+    agent = await world.worker()
+    for seq in range(4):
+        world.send(agent, segment(make, seq, SAID if seq in (1, 3) else "别的话题，和它没有关系"))
+    world.put(RUMORS, make.rumor(CLAIM))
+    assert len(orders(world.ticks(agent))) == 1
+    late = make.decision("rumor", "label", "RUMOR-REFUTED", event=segment(make, 2).event)
+    world.send(agent, with_entry(late, "r-1"))
+    world.put(RUMORS, truth(make))
+    (message,) = withdrawn(world.ticks(agent))
+    assert (message.stream_id, message.running) == ("s-1", True)
+    assert set(message.content_ids) == {"c-s-1-1", "c-s-1-2", "c-s-1-3"}
+
+
+async def test_an_entry_that_changed_while_no_worker_ran_has_its_orders_taken_back_at_the_start(make, world):
+    agent, _ = await refuted(make, world, 1)
+    await agent.stop()
+    world.rows.pop((RUMORS.name, "r-1"))
+    world.now = make.at(100)
+    (message,) = withdrawn(world.ticks(await world.worker()))
+    assert message.content_ids == ("c-1",)
+
+
+async def test_a_worker_that_dies_before_the_broker_has_the_withdrawal_gives_it_again_with_the_same_id(make, world):
+    agent, _ = await refuted(make, world, 1)
+    delete(world)
+    first = withdrawn(agent.tick(world.now))  # and is gone before the next tick, which acknowledges
+    world.now = make.at(100)
+    again = await world.worker()
+    assert [message.order_id for message in withdrawn(world.ticks(again))] == [first[0].order_id]
+
+
+async def test_a_worker_that_lost_its_disk_knows_by_the_decisions_what_to_take_back(make, world, tmp_path):
+    agent = await world.worker()
+    world.send(agent, item(make, 1))
+    world.put(RUMORS, make.rumor(CLAIM))
+    for decision in orders(world.ticks(agent), "decisions"):
+        world.send(agent, decision)
+    world.folder = tmp_path / "another"
+    delete(world)
+    lost = await world.worker()
+    assert withdrawn(lost.tick(world.now)) == [], "a decision may be on an entry that this worker has not heard of yet"
+    world.now = make.at(100)
+    (message,) = withdrawn(world.ticks(lost))
+    assert message.content_ids == ("c-1",)
+
+
+async def test_a_refutation_that_is_on_its_way_when_the_entry_changes_is_taken_back_as_well(make, world):
+    agent, _ = await refuted(make, world, 1)
+    world.put(RUMORS, truth(make))
+    assert len(withdrawn(world.ticks(agent))) == 1
+    # Decided by a worker that had not heard of it.
+    world.send(agent, item(make, 2))
+    world.send(agent, with_entry(make.decision("rumor", "label", "RUMOR-REFUTED", event=item(make, 2).event), "r-1"))
+    assert world.ticks(agent) == []
+    world.now = make.at(61)
+    assert [message.content_ids for message in withdrawn(world.ticks(agent))] == [("c-2",)]
+
+
+async def test_a_search_that_is_on_ends_when_the_claim_is_refuted_no_more(make, world, monkeypatch):
+    monkeypatch.setattr("agents.refuting.agent.ORDERS_A_TICK", 1)
+    agent = await world.worker()
+    for number in range(5):
+        world.send(agent, item(make, number))
+    world.put(RUMORS, make.rumor(CLAIM))
+    out = []
+    while not orders(out):
+        out += agent.tick(world.now)
+    (only,) = orders(out)
+    world.put(RUMORS, truth(make))
+    out = orders(world.ticks(agent))
+    assert [(order.withdrawn, order.content_ids) for order in out] == [(True, only.content_ids)]
+
+
+async def test_a_claim_that_is_refuted_again_is_ordered_anew_and_can_be_taken_back_again(make, world):
+    agent, (first,) = await refuted(make, world, 1)
+    ids = [first.order_id]
+    for _ in range(2):
+        world.put(RUMORS, truth(make))
+        (back,) = withdrawn(world.ticks(agent))
+        world.put(RUMORS, make.rumor(CLAIM))
+        (again,) = orders(world.ticks(agent))
+        assert (again.withdrawn, again.text) == (False, first.text)
+        ids += [back.order_id, again.order_id]
+    assert len(set(ids)) == 5, "who has dealt with one must not take the next for it"
+
+
+async def test_an_entry_whose_time_is_over_keeps_its_refutations(make, world):
+    agent, _ = await refuted(make, world, 1)
+    world.put(RUMORS, make.rumor(CLAIM, added_at=make.at(-9), expires_at=make.at(-1)))
+    assert world.ticks(agent) == []
