@@ -249,15 +249,17 @@ def _show(matches: Iterable[RumorMatch], at: float, *, as_json: bool) -> None:
     shown = 0
     for match in matches:
         shown += 1
-        does = "asserted" if match.score >= at else match.stance
+        asserts = match.score >= at
+        does = "asserted" if asserts else match.stance
         if as_json:
             row = {
                 "rumor_id": match.rumor.rumor_id, "status": match.rumor.status, "claim": match.claim, "stance": does,
-                "asserted": round(match.score, 4), "about": round(match.about, 4),
+                "matched": asserts, "asserted": round(match.score, 4), "about": round(match.about, 4),
             }  # fmt: skip
             out.print(json.dumps(row, ensure_ascii=False), soft_wrap=True, markup=False)
         else:
-            line = f"{does:9} {match.score:.2f} (about it {match.about:.2f})  {_safe(match.rumor.rumor_id)}"
+            unsure = f", below {at:.2f}: it passes" if does == "asserted" and not asserts else ""
+            line = f"{does:9} {match.score:.2f} (about it {match.about:.2f}{unsure})  {_safe(match.rumor.rumor_id)}"
             out.print(f"{line} {match.rumor.status}: {_safe(match.claim)}", soft_wrap=True, markup=False)
     if not shown and not as_json:
         out.print("no listed claim")
