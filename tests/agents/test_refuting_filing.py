@@ -9,7 +9,8 @@ import json
 from msgspec.structs import replace
 
 from agents.refuting.filing import Filing, Record, as_csv, as_html, as_rows
-from agents.refuting.judge import judge, order
+from agents.refuting.index import Ordered
+from agents.refuting.judge import judge, order, withdrawal
 from schemas.signals import Evidence
 
 CLAIM = "喝盐水可以预防核辐射"
@@ -53,6 +54,16 @@ def test_spread_and_action_are_counted_once(make):
     assert record.by_day == {"2026-03-01": 4}
     assert set(record.content_ids) == {"c-1", "c-2", "c-3", "c-4"}
     assert record.first_seen == make.at(-1), "when the item came, not when it was refuted"
+
+
+def test_what_was_taken_back_counts_apart_from_what_was_ordered(make):
+    filing, rumor = Filing(), make.rumor(CLAIM)
+    decision, ordered = later(make, 1, rumor, make.policy())
+    kept = Ordered(1, decision.decision_id, "c-1", "p-1", None, 0.0)
+    for message in [rumor, decision, ordered, withdrawal("r-1", None, [kept], make.at(90))] * 2:
+        filing.add(message)
+    (record,) = filing.records("r-1")
+    assert (record.refuted_afterwards, record.last_order, record.taken_back) == (1, make.at(60), 1)
 
 
 def test_only_the_time_that_is_asked_for_and_only_what_is_refuted_counts(make):

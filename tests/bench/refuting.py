@@ -50,6 +50,9 @@ def measure(quick: bool) -> Iterator[Row]:
     yield Row(f"rumor.retro_s.{size}", found["sweep_s"], "s from the entry to the last order", int(found["orders"]))
     yield Row(f"rumor.retro_cpu_s.{size}", found["cpu_s"], "s of one core, meanwhile", 1)
     yield Row("rumor.retro.found", found["share"], "of the items that repeat it", int(found["planted"]))
+    yield Row(
+        "rumor.retro.near", found["near"], "of the items that say something near (ordered by mistake)", count // 1000
+    )
     yield Row("rumor.retro.index_items_s", found["items_s"], "items/s into the index, one core", count)
     yield Row("rumor.retro.index_kb", found["kb"], "kB an item on disk", count)
 
@@ -69,10 +72,12 @@ async def _measured(folder: Path, count: int) -> dict[str, float]:
     places = frozenset((topic.name, part) for topic in (SIGNALS, DECISIONS) for part in range(PARTITIONS))
     await agent.restore(places)
     list(agent.tick(NOW))
-    planted, spent = set(), 0.0
+    planted, near, spent = set(), set(), 0.0
     for number, signals in enumerate(items(count)):
         if number % 1000 == 0:
             planted.add(signals.event.content_id)
+        elif number % 1000 == 1:
+            near.add(signals.event.content_id)
         begun = perf_counter()
         list(agent.handle(Incoming(SIGNALS.name, number % PARTITIONS, number // PARTITIONS, signals)))
         spent += perf_counter() - begun
@@ -99,7 +104,8 @@ async def _measured(folder: Path, count: int) -> dict[str, float]:
     await agent.stop()
     return {
         "sweep_s": last - begun, "cpu_s": cpu, "orders": float(len(ordered)), "planted": float(len(planted)),
-        "share": len(ordered & planted) / len(planted), "items_s": count / spent, "kb": kb,
+        "share": len(ordered & planted) / len(planted), "near": len(ordered & near) / len(near),
+        "items_s": count / spent, "kb": kb,
     }  # fmt: skip
 
 
