@@ -107,6 +107,7 @@ def decide(
         # Level 1 ("is generated") says more than 2 and 3; 0 is a notice of another kind and yields to them.
         label=min(labels, key=lambda terms: terms.level or 4, default=None),
         policy=policy.ref,
+        media=event.media if labels and isinstance(event, Event) else None,
         models=dict(models or {}),
         decided_at=now,
         latency_s=max(0.0, (now - event.created_at).total_seconds()),

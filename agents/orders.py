@@ -55,7 +55,13 @@ def _label(decision: Decision, policy: Policy) -> Label:
         content_id=decision.content_id,
         stream_id=decision.stream_id,
         level=decision.label.level,
-        explicit=ExplicitLabel(text=decision.label.text, min_seconds=policy.synthetic.label_min_seconds),
+        explicit=ExplicitLabel(
+            text=decision.label.text,
+            min_seconds=policy.synthetic.label_min_seconds,
+            permanent=policy.synthetic.label_permanent,
+        ),
+        event_id=decision.event_id,
+        media=decision.media,
         implicit=_aigc(decision, policy.synthetic.propagator) if decision.label.level else None,
         ordered_at=decision.decided_at,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from schemas.event import Media
 from schemas.message import Count, Id, Message, Score, Seconds, Text, Trimmed, Utc
 from schemas.signals import Evidence
 
@@ -119,6 +120,10 @@ class Decision(Message, kw_only=True, frozen=True):
     seq: Count | None = None
     reach: Annotated[Count | None, msgspec.Meta(description="as the event says")] = None
     ruling: Annotated[Ruled | None, msgspec.Meta(description="of people's decisions: what they ruled")] = None
+    media: Annotated[
+        Media | None,
+        msgspec.Meta(description="of an item that must be labelled: where it lies; of the labeler: the labelled copy"),
+    ] = None
     trimmed: Trimmed = 0
 
 

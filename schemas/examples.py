@@ -19,7 +19,7 @@ from schemas.entity import EntityLabel, label_id
 from schemas.event import Admitted, Event, Media, Segment, Upload
 from schemas.lists import parted
 from schemas.message import Message
-from schemas.orders import ExplicitLabel, Label, Refutation, Release, Review, Takedown
+from schemas.orders import ExplicitLabel, Label, Labelled, Refutation, Release, Review, Takedown
 from schemas.plan import Look, Plan, Ran
 from schemas.policy import Link, Policy, Term, default_policy
 from schemas.reasons import CATALOGUE
@@ -301,6 +301,30 @@ _BY_TOPIC: dict[str, Message] = {
                 "ReservedCode2": "",
             }
         },
+    ),
+    "labelled": Labelled(
+        labelled_id=stable_id("labelled", stable_id("label", _HELD.decision_id)),
+        order_id=stable_id("label", _HELD.decision_id),
+        decision_id=stable_id("decision", _HELD.event_id, "labeler"),
+        publisher_id=_HELD.publisher_id,
+        content_id=_HELD.content_id,
+        event_id=_HELD.event_id,
+        original=Media(uri="s3://uploads/cat.mp4", sha256=_DIGEST, bytes=1_204_331),
+        media=Media(uri="s3://labelled/cat.mp4", sha256=_DIGEST[::-1], bytes=1_231_077),
+        implicit={
+            "AIGC": {
+                "Label": "2",
+                "ContentProducer": "",
+                "ProduceID": "",
+                "ReservedCode1": "",
+                "ContentPropagator": "001191110102MACQD9K64028705",
+                "PropagateID": _HELD.content_id,
+                "ReservedCode2": "",
+            }
+        },
+        explicit="seen",
+        encoded_s=2.0,
+        labelled_at=_after(4),
     ),
     "refutations": Refutation(
         order_id=stable_id("refutation", _RUMOR_DECISION, "rumor-salt"),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from schemas.decision import Level, PolicyRef, Reason, StopKind, Until
+from schemas.event import Media
 from schemas.message import Count, Id, Message, Seconds, Text, Trimmed, Utc
 
 
@@ -31,6 +32,9 @@ class ExplicitLabel(Message, kw_only=True, frozen=True):
 
     text: Text
     min_seconds: Annotated[Seconds, msgspec.Meta(description="how long it stands at least, from the opening picture")]
+    permanent: Annotated[bool, msgspec.Meta(description="it stands to the end, and in a stream's player always")] = (
+        False
+    )
 
 
 class Label(Message, kw_only=True, frozen=True):
@@ -47,7 +51,34 @@ class Label(Message, kw_only=True, frozen=True):
         dict[str, dict[str, str]] | None,
         msgspec.Meta(description="the `AIGC` object of GB 45438-2025; null for a notice that is not about generation"),
     ] = None
-    stream_id: Id | None = None
+    stream_id: Annotated[
+        Id | None,
+        msgspec.Meta(description="of a livestream: its player shows the words over it, and sends the object with it"),
+    ] = None
+    event_id: Annotated[Id | None, msgspec.Meta(description="of the item; null in messages of version 0.1.0")] = None
+    media: Annotated[Media | None, msgspec.Meta(description="what is to be labelled, where that is known")] = None
+
+
+class Labelled(Message, kw_only=True, frozen=True):
+    """A labelled copy was made of an item: what the ingest tier publishes in the original's place."""
+
+    labelled_id: Id
+    order_id: Annotated[Id, msgspec.Meta(description="of the order that it carries out")]
+    decision_id: Annotated[Id, msgspec.Meta(description="of the labeler, which says that it was done")]
+    publisher_id: Id
+    content_id: Id
+    event_id: Id
+    original: Media
+    media: Annotated[Media, msgspec.Meta(description="the labelled copy")]
+    implicit: Annotated[dict[str, dict[str, str]], msgspec.Meta(description="the object as it stands in the copy")]
+    explicit: Annotated[
+        Literal["seen", "heard", "nothing"], msgspec.Meta(description="how people are told by the copy itself")
+    ]
+    encoded_s: Annotated[
+        Seconds | None,
+        msgspec.Meta(description="seconds of pictures that were encoded again, the rest was copied; null: all or none"),
+    ] = None
+    labelled_at: Utc
 
 
 class Refutation(Message, kw_only=True, frozen=True):

@@ -305,6 +305,9 @@ class SyntheticPolicy(Message, kw_only=True, frozen=True, forbid_unknown_fields=
         msgspec.Meta(description="the same pictures as an item that was labelled, without a label"),
     ] = "takedown"
     label_min_seconds: Annotated[Seconds, msgspec.Meta(description="GB 45438-2025: at least 2 s")] = 2.0
+    label_permanent: Annotated[
+        bool, msgspec.Meta(description="the words stand to the end, not over the opening alone")
+    ] = False
     text_generated: Text = "内容由AI生成 AI-generated"
     text_possible: Text = "内容可能由AI生成 May be AI-generated"
     text_suspected: Text = "内容疑似由AI生成 Suspected AI-generated"

@@ -12,7 +12,7 @@ from schemas.entity import EntityLabel
 from schemas.event import Admitted, Segment, Upload
 from schemas.lists import ListPart
 from schemas.message import Message
-from schemas.orders import Label, Refutation, Release, Review, Takedown
+from schemas.orders import Label, Labelled, Refutation, Release, Review, Takedown
 from schemas.policy import Policy
 from schemas.registry import Feature, Provider, Publisher
 from schemas.sanction import Ruling, Sanction, Standing
@@ -76,6 +76,7 @@ DECISIONS = Topic("decisions", Decision, "publisher_id", "out", LOG_DAYS, "every
 TAKEDOWNS = Topic("takedowns", Takedown, "content_id", "out", LOG_DAYS, "orders to hold, remove or cut")
 RELEASES = Topic("releases", Release, "content_id", "out", LOG_DAYS, "orders to lift what a ruling found to be wrong")
 LABELS = Topic("labels", Label, "content_id", "out", LOG_DAYS, "orders to label")
+LABELLED = Topic("labelled", Labelled, "content_id", "out", LOG_DAYS, "labelled copies that were made")
 REFUTATIONS = Topic("refutations", Refutation, "content_id", "out", LOG_DAYS, "orders to show a refutation")
 REVIEWS = Topic("reviews", Review, "content_id", "out", LOG_DAYS, "items that a person must look at")
 WORKLIST = Topic("worklist", WorkItem, "publisher_id", "out", LOG_DAYS, "where each question to reviewers stands")
@@ -93,7 +94,8 @@ TOPICS: dict[str, Topic] = {
     for topic in (
         UPLOADS, SEGMENTS, PUBLISHERS, PROVIDERS, FEATURES, POLICIES, LISTS, HASHBANK, RUMORS, ENTITIES,
         COMPLAINTS, RULINGS, CLAIMS, ADMITTED, SIGNALS, SIGHTINGS, FOOTAGE, MARKED, STANDINGS, DECISIONS, TAKEDOWNS,
-        RELEASES, LABELS, REFUTATIONS, REVIEWS, WORKLIST, SANCTIONS, VERDICTS, COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
+        RELEASES, LABELS, LABELLED, REFUTATIONS, REVIEWS, WORKLIST, SANCTIONS, VERDICTS,
+        COMPLAINT_RESULTS, DEADLETTERS, REPLAYS,
     )
 }  # fmt: skip
 """name → topic, in the order in which data meets them."""

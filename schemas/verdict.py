@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from schemas.decision import LabelTerms, PolicyRef, Reason, Until
+from schemas.event import Media
 from schemas.message import Count, Id, Message, Seconds, Trimmed, Utc
 
 Answer = Literal["publish", "publish_labelled", "hold", "block"]
@@ -40,3 +41,6 @@ class Verdict(Message, kw_only=True, frozen=True):
         ),
     ] = None
     trimmed: Trimmed = 0
+    media: Annotated[
+        Media | None, msgspec.Meta(description="the labelled copy, to be published in the original's place")
+    ] = None

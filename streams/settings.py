@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr | None = None
     s3_secret_key: SecretStr | None = None
 
+    labelled_store: str = Field(
+        "", description="where labelled copies go, as file:///folder or s3://bucket/prefix; empty: none are made"
+    )
+    labeler_workers: int = Field(1, ge=1, description="labelled copies that are made side by side")
+    labeler_timeout_s: float = Field(1800.0, gt=0, description="making a copy that takes longer is given up")
+
     identity_keys: Path | None = Field(None, description="JSON file of keys for the digests of identity numbers")
     verifier: str = Field("", description="verifier of real names, by its entry point; empty: verifier_url, or none")
     verifier_url: str = Field("", description="URL of a verifier over HTTP", pattern=r"^$|^https?://")

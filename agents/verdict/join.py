@@ -258,7 +258,7 @@ class Join:
             item.decisions, policy, now, former=former, cut=self._is_cut(item.any), forgotten=item.forgotten
         )
         self._open.pop(event_id, None)
-        if former and (former.verdict, former.until, former.labels) == (verdict.verdict, verdict.until, verdict.labels):
+        if former and _said(former) == _said(verdict):
             return  # the answer stands; the decisions are on their topic
         item.verdict = verdict
         yield verdict
@@ -353,6 +353,11 @@ class Join:
             if event_id in self._open:  # there is no room to wait for its deadline, but it must not go unanswered
                 yield from self._answer_apart(event_id, oldest, policy, now)
             self._drop(event_id)
+
+
+def _said(verdict: Verdict) -> tuple[object, ...]:
+    """What the ingest tier goes by."""
+    return verdict.verdict, verdict.until, verdict.labels, verdict.media
 
 
 def _only_asks(decision: Decision, known: Decision) -> bool:

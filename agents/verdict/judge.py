@@ -12,6 +12,8 @@ from schemas.verdict import Answer, Verdict
 
 #: Decisions of people carry this as their agent.
 PEOPLE = "reviewers"
+#: Decisions of who makes labelled copies: one that labels ends every hold until then.
+LABELER = "labeler"
 
 
 def in_force(decisions: Mapping[str, Decision], policy: Policy) -> dict[str, Decision]:
@@ -89,6 +91,7 @@ def judge(
         until=until,
         reasons=tuple(reasons),
         labels=tuple(d.label for d in ordered if d.label and answer == "publish_labelled"),
+        media=next((d.media for d in ordered if d.agent == LABELER and answer == "publish_labelled"), None),
         decisions=tuple(decision.decision_id for decision in every),
         ruling=decisions[PEOPLE].decision_id if PEOPLE in decisions else None,
         policy=policy.ref,
@@ -103,7 +106,10 @@ def _answer(
 ) -> tuple[Answer, Until | None]:
     if cut or removes(decisions):
         return "block", "forever"
+    copied = any(decision.agent == LABELER and decision.action == "label" for decision in decisions)
     stops = [decision.stop for decision in decisions if decision.stop]
+    if copied:
+        stops = [stop for stop in stops if stop.until != "labelled"]
     if stops:
         return "hold", stops[0].until
     # Who asks for a person beside the agents that items wait for (complaints) does not stop what is published.

@@ -162,14 +162,18 @@ class Fetcher:
             raise ExtractFailure("EXTRACT-FETCH", f"the store answered: {str(error).splitlines()[0][:300]}") from error
 
     def _s3(self, bucket: str) -> S3Store:
-        settings = self._settings
-        options: dict[str, Any] = {"region": settings.s3_region}
-        if settings.s3_endpoint:
-            options |= {"endpoint": settings.s3_endpoint, "virtual_hosted_style_request": False}
-        if settings.s3_access_key and settings.s3_secret_key:
-            options |= {
-                "access_key_id": settings.s3_access_key.get_secret_value(),
-                "secret_access_key": settings.s3_secret_key.get_secret_value(),
-            }
-        plain = bool(settings.s3_endpoint and settings.s3_endpoint.startswith("http://"))
-        return S3Store(bucket, client_options={"allow_http": plain}, **options)
+        return s3_store(self._settings, bucket)
+
+
+def s3_store(settings: Settings, bucket: str) -> S3Store:
+    """A bucket, by the settings' endpoint and keys."""
+    options: dict[str, Any] = {"region": settings.s3_region}
+    if settings.s3_endpoint:
+        options |= {"endpoint": settings.s3_endpoint, "virtual_hosted_style_request": False}
+    if settings.s3_access_key and settings.s3_secret_key:
+        options |= {
+            "access_key_id": settings.s3_access_key.get_secret_value(),
+            "secret_access_key": settings.s3_secret_key.get_secret_value(),
+        }
+    plain = bool(settings.s3_endpoint and settings.s3_endpoint.startswith("http://"))
+    return S3Store(bucket, client_options={"allow_http": plain}, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from schemas.aigc import check_labels
 from streams.labels.read import read_labels
@@ -38,10 +38,12 @@ class Copied(NamedTuple):
     #: The object, as it stands in the file.
     implicit: str
     #: seen, heard, or nothing.
-    explicit: str
+    explicit: Literal["seen", "heard", "nothing"]
     #: Seconds of pictures that were encoded again; None: all, or none.
     encoded_s: float | None
     dropped: tuple[str, ...]
+    #: What the names of such files end in.
+    ending: str = ""
 
 
 def label_copy(
@@ -69,17 +71,17 @@ def label_copy(
 
     if not terms.text:
         written = write_label(source, out, terms.label, told("copying"))
-        return Copied(written.container, written.text, "nothing", None, ())
+        return Copied(written.container, written.text, "nothing", None, (), _ending(source, written.container))
     with tempfile.TemporaryFile() if scratch is None else nullcontext(scratch) as marked:
         done = mark(source, marked, found.container, terms, told("encoding"))
         marked.seek(0)
         written = write_label(marked, out, terms.label, told("copying"), there=there, marked=True)
-    return Copied(written.container, written.text, *done)
+    return Copied(written.container, written.text, *done, _ending(source, written.container))
 
 
 def mark(
     source: BinaryIO, out: BinaryIO, container: str, terms: Terms, progress: Callable[[float], None] | None = None
-) -> tuple[str, float | None, tuple[str, ...]]:
+) -> tuple[Literal["seen", "heard"], float | None, tuple[str, ...]]:
     """Copy with what is seen or heard: which of them, seconds that were encoded again, streams left out.
 
     Raises:
@@ -109,6 +111,13 @@ def mark(
             raise OSError(error.errno, error.strerror) from error
         raise CannotLabel(f"it cannot be decoded and encoded again: {error}") from error
     return "heard", None, ()
+
+
+def _ending(source: BinaryIO, container: str) -> str:
+    if container not in ("mp4", "mkv"):
+        return container
+    source.seek(0)
+    return {"ipod": "m4a", "matroska": "mkv"}.get(form := _form(source, container), form)
 
 
 def _form(source: BinaryIO, container: str) -> str:

@@ -18,7 +18,7 @@ from schemas.topics import LOG_DAYS, PARTITIONS, TOPICS, Topic
 POLICY_TEXT = files("schemas").joinpath("policy.toml").read_text("utf-8")
 REF = PolicyRef(name="default", version=1)
 #: Agents that decide on what was published, or ask about it; no item waits for them.
-LATER = ("refuting", "emerging", "recycled")
+LATER = ("refuting", "emerging", "recycled", "labeler")
 
 topics = pytest.mark.parametrize("topic", TOPICS.values(), ids=TOPICS)
 reasons = pytest.mark.parametrize("reason", _CODES, ids=[code.code for code in _CODES])

@@ -1,0 +1,1 @@
+"""Makes the labelled copies that orders ask for."""
