@@ -1,4 +1,4 @@
-"""A claim that is refuted after an item was published: sent by a foreign client, the order comes."""
+"""A claim refuted after an item was published, and true after all: sent by a foreign client, the orders come."""
 
 from __future__ import annotations
 
@@ -74,3 +74,12 @@ async def test_what_was_published_is_refuted_when_its_claim_is_and_stands_in_the
     (row,) = csv.DictReader(io.StringIO(ended.stdout))
     assert (row["authority"], row["items"], row["refuted_afterwards"], row["labelled"]) == ("卫生部门", "1", "1", "1")
     assert row["content_ids"] == event.content_id
+
+    async with Feed(settings, [REFUTATIONS]) as feed:
+        refute(pipeline, status="true")
+        back = await arrives(feed, REFUTATIONS, lambda m: m.withdrawn)
+    assert (back.rumor_id, back.content_ids, back.text) == (
+        "e2e-cherries",
+        (event.content_id,),
+        "樱桃核有毒，治不了近视。",
+    )
