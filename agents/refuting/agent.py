@@ -15,9 +15,9 @@ from typing import ClassVar
 from prometheus_client import Counter, Gauge, Histogram
 
 from agents.judging import JudgingAgent
-from agents.refuting.index import ItemIndex, Ordered, event_number
+from agents.refuting.index import ItemIndex, event_number
 from agents.refuting.index import Swept as SweptEntry
-from agents.refuting.judge import CODE, judge, order, truth_id
+from agents.refuting.judge import CODE, Ordered, judge, order, truth_id
 from agents.refuting.matching import make_claims, repeated
 from agents.refuting.sweep import Failed, Found, Sweep, Swept
 from agents.refuting.withdraw import MOST_NAMED, Withdrawals, is_running

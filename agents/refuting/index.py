@@ -20,6 +20,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from agents.refuting.judge import Ordered
 from agents.refuting.tokens import needed, tokens
 from schemas.bank import Rumor
 from schemas.event import Media
@@ -107,17 +108,6 @@ class Swept(NamedTuple):
 
     entry: str
     truth: str
-    at: float
-
-
-class Ordered(NamedTuple):
-    """An item with which a refutation was ordered to be shown: all that it takes to take that back."""
-
-    event: int
-    decision_id: str
-    content_id: str
-    publisher_id: str
-    stream_id: str | None
     at: float
 
 

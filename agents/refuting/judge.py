@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from agents.decide import Finding, decide, ground, label, remove, review
-from agents.refuting.index import Ordered
 from schemas.bank import Rumor, RumorRefutation
 from schemas.decision import Decision, stable_id
 from schemas.event import Event
@@ -17,6 +17,19 @@ from schemas.policy import Policy
 from schemas.signals import Evidence
 
 CODE = "RUMOR-REFUTED-LATER"
+
+
+class Ordered(NamedTuple):
+    """An item with which a refutation was ordered to be shown: all that it takes to take that back."""
+
+    #: As the index knows it.
+    event: int
+    decision_id: str
+    content_id: str
+    publisher_id: str
+    stream_id: str | None
+    #: When it was decided, Unix time.
+    at: float
 
 
 def truth_id(refutation: RumorRefutation) -> str:

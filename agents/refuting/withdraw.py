@@ -11,8 +11,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from agents.refuting.index import ItemIndex, Ordered
-from agents.refuting.judge import withdrawal
+from agents.refuting.index import ItemIndex
+from agents.refuting.judge import Ordered, withdrawal
 from schemas.bank import Rumor
 from schemas.orders import Refutation
 

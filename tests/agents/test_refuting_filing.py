@@ -9,8 +9,7 @@ import json
 from msgspec.structs import replace
 
 from agents.refuting.filing import Filing, Record, as_csv, as_html, as_rows
-from agents.refuting.index import Ordered
-from agents.refuting.judge import judge, order, withdrawal
+from agents.refuting.judge import Ordered, judge, order, withdrawal
 from schemas.signals import Evidence
 
 CLAIM = "喝盐水可以预防核辐射"
