@@ -53,7 +53,9 @@ def rumor_add(
     claims: Annotated[list[str], typer.Argument(help="the claim, in each wording that was seen; any language")],
     broker: Broker = None,
     rumor_id: Annotated[str | None, typer.Option("--id", help="[default: made of the first wording]")] = None,
-    status: Annotated[Status, typer.Option(help="suspected asks a person; refuted shows the refutation")] = "suspected",
+    status: Annotated[
+        Status, typer.Option(help="suspected asks a person; refuted shows the refutation; true takes it back")
+    ] = "suspected",
     refutation: Annotated[str | None, typer.Option(help="what is true, for status refuted")] = None,
     authority: Annotated[str | None, typer.Option(help="who says so")] = None,
     url: Annotated[str, typer.Option(help="where that is said")] = "",
@@ -109,7 +111,8 @@ def rumor_add(
 def rumor_remove(
     entries: Annotated[list[str], typer.Argument(help="ids, as `list` shows them")], broker: Broker = None
 ) -> None:
-    """Delete entries. A claim that turned out to be true is better kept, with `--status true`.
+    """Delete entries; refutations that were ordered for them are taken back. A claim that turned out to be true is
+    better kept, with `--status true`: what is said of it then is shown instead.
 
     Exit code 1 if one is not there.
     """
