@@ -29,6 +29,7 @@ Suite(
         "complaints": "tests.bench.complaints:measure",
         "archive": "tests.bench.archive:write",
         "archive.query": "tests.bench.archive:query",
+        "label": "tests.bench.labels:measure",
         "start": "tests.bench.start:measure",
     },
 ).run()
