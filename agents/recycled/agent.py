@@ -17,8 +17,9 @@ from typing import ClassVar
 from prometheus_client import Counter, Gauge
 
 from agents.judging import JudgingAgent
+from agents.recycled.heard import ListedSounds, reason_for
 from agents.recycled.judge import decision_on, recycled
-from agents.recycled.listed import ListedClips, decision_on_listed
+from agents.recycled.listed import ListedClips, decision_on_listed, reason_for_clip
 from agents.recycled.named import named
 from agents.recycled.pictures import keyed
 from agents.recycled.store import FootageStore
@@ -50,6 +51,7 @@ class Recycled(JudgingAgent):
         self._asked: OrderedDict[str, None] = OrderedDict()
         self._made_of = -1
         self._listed = ListedClips([], context.clock())
+        self._sounds = ListedSounds([], context.clock())
         registry = context.metrics.registry
         self._bytes = Gauge("veristream_recycled_index_bytes", "What known footage takes on disk", registry=registry)
         self._calls = Counter("veristream_recycled_calls", "Items that people were asked about", registry=registry)
@@ -105,14 +107,22 @@ class Recycled(JudgingAgent):
             store.read_up_to(FOOTAGE.name, message.offset + 1)
 
     def _on_list(self, signals: Signals) -> Iterator[Outgoing]:
-        """Ask about an item that shows the clip of a listed rumour, whatever its text says."""
+        """Ask about an item that shows or plays the clip of a listed rumour, whatever its text says."""
         policy, now = self.context.policy, self.context.clock()
         view = self.context.views[RUMORS.name]
-        if self._made_of != view.version or (self._listed.stale_at and self._listed.stale_at <= now):
-            self._listed, self._made_of = ListedClips(view.rows.values(), now), view.version
-        if found := self._listed.shown(signals.frames, policy.recycled):
+        stale = any(at and at <= now for at in (self._listed.stale_at, self._sounds.stale_at))
+        if self._made_of != view.version or stale:
+            rumors = list(view.rows.values())
+            self._listed, self._sounds = ListedClips(rumors, now), ListedSounds(rumors, now)
+            self._made_of = view.version
+        shown = self._listed.shown(signals.frames, policy.recycled)
+        errors = policy.review.sound_max_errors
+        heard = self._sounds.heard(signals.sounds, errors, policy.review.sound_min_s)
+        reasons = [(one.rumor.rumor_id, reason_for_clip(one, policy)) for one in shown]
+        reasons += [(one.rumor.rumor_id, reason_for(one, errors or 0.0)) for one in heard]
+        if reasons:
             self._calls.inc()
-            yield from self.decided(decision_on_listed(signals.event, found, policy, now), policy)
+            yield from self.decided(decision_on_listed(signals.event, reasons, policy, now), policy)
 
     def _met(self, store: FootageStore, footage: Footage) -> Iterator[Outgoing]:
         policy, now = self.context.policy, self.context.clock()

@@ -16,7 +16,7 @@ from agents.decide import decide, ground, review
 from agents.recycled.judge import CODE, SHOWN
 from agents.recycled.pictures import LEAST_QUALITY, packed, scenes
 from schemas.bank import Rumor
-from schemas.decision import Decision, stable_id
+from schemas.decision import Decision, Reason, stable_id
 from schemas.event import Event
 from schemas.policy import Policy, RecycledPolicy
 from schemas.signals import Evidence, FrameHash
@@ -65,20 +65,23 @@ class ListedClips:
         ]
 
 
-def decision_on_listed(event: Event, found: Sequence[Shown], policy: Policy, now: datetime) -> Decision:
-    """The question to people about an item that shows listed clips; its id names them."""
-    reasons = []
-    for one in found:
-        closest = min(bits for *_, bits in one.pairs)
-        evidence = [Evidence(entry=one.rumor.rumor_id, text=f"the clip that goes round with: {one.rumor.claims[0]}")]
-        evidence += [
-            Evidence(at_s=frame.at_s, entry=one.rumor.rumor_id, text=f"as at {at:g} s there, {bits} bits apart")
-            for frame, at, bits in sorted(one.pairs, key=lambda pair: pair[2])[:SHOWN]
-        ]
-        threshold = 1 - policy.recycled.max_distance / 256
-        reasons.append(ground(CODE, score=1 - closest / 256, threshold=threshold, evidence=evidence))
-    decision = decide("recycled", event, policy, [review(reason) for reason in reasons], now)
-    named = sorted(one.rumor.rumor_id for one in found)
+def reason_for_clip(one: Shown, policy: Policy) -> Reason:
+    """Why a person is asked about an item that shows a listed clip."""
+    closest = min(bits for *_, bits in one.pairs)
+    evidence = [Evidence(entry=one.rumor.rumor_id, text=f"the clip that goes round with: {one.rumor.claims[0]}")]
+    evidence += [
+        Evidence(at_s=frame.at_s, entry=one.rumor.rumor_id, text=f"as at {at:g} s there, {bits} bits apart")
+        for frame, at, bits in sorted(one.pairs, key=lambda pair: pair[2])[:SHOWN]
+    ]
+    threshold = 1 - policy.recycled.max_distance / 256
+    return ground(CODE, score=1 - closest / 256, threshold=threshold, evidence=evidence)
+
+
+def decision_on_listed(event: Event, reasons: Sequence[tuple[str, Reason]], policy: Policy, now: datetime) -> Decision:
+    """The question to people about an item that shows or plays listed clips, for a reason of each rumour; its id names
+    the rumours."""
+    decision = decide("recycled", event, policy, [review(reason) for _, reason in reasons], now)
+    named = sorted({rumor_id for rumor_id, _ in reasons})
     return replace(
         decision, decision_id=stable_id("decision", "listed clip", event.event_id, policy.name, policy.version, *named)
     )

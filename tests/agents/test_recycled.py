@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import date
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -15,7 +16,7 @@ from agents.recycled.store import FootageStore
 from schemas.bank import BankFrame
 from schemas.message import decode, encode
 from schemas.policy import default_policy
-from schemas.signals import FrameHash
+from schemas.signals import CODE_S, FrameHash, SoundPrint
 from schemas.spread import Footage
 from schemas.topics import FOOTAGE, POLICIES, RUMORS, SIGNALS
 from streams.agent import Context, Incoming
@@ -278,3 +279,63 @@ async def test_the_clip_of_a_listed_rumour_asks_whatever_the_text_says_while_the
     assert asked(added_at=make.at(-100), expires_at=make.at(-50)) == []
     other = item(make, 2, "快看", frames(6, 2))
     assert [each for each in agent.handle(Incoming(SIGNALS.name, 0, 0, other)) if each.topic is not FOOTAGE] == []
+
+
+def codes(seed, seconds):
+    """Codes as sound has them: from one to the next, two of 32 bits change."""
+    chance = np.random.default_rng(seed)
+    count = round(seconds / CODE_S)
+    steps = np.bitwise_or.reduce(np.uint32(1) << chance.integers(0, 32, (count, 2), np.uint32), axis=1)
+    return np.bitwise_xor.accumulate(np.concatenate([chance.integers(0, 2**32, 1, np.uint32), steps[1:]]))
+
+
+def sound(found):
+    return SoundPrint(at_s=0.0, until_s=len(found) * CODE_S, codes=found.astype("<u4").tobytes())
+
+
+async def test_the_sound_of_a_listed_rumours_clip_asks_whatever_is_shown_over_it_while_the_entry_is_in_force(
+    make, world
+):
+    agent = await world.worker()
+    clip = codes(1, 40)
+    part = clip[round(10 / CODE_S) : round(22 / CODE_S)] ^ np.uint32(1)  # one of 32 bits is wrong
+    played = make.signals(
+        event=make.upload(title="快看", created_at=make.at(0)),
+        sounds=(sound(np.concatenate([codes(2, 30), part, codes(3, 20)])),),
+        frames=frames(6, 9),
+    )
+
+    def asked(signals=played, **changes):
+        row = make.rumor("山洪冲走了整个村庄的人", **{"sounds": (sound(clip),), **changes})
+        world.views[RUMORS.name].apply(row.rumor_id.encode(), encode(row))
+        return [each for each in agent.handle(Incoming(SIGNALS.name, 0, 0, signals)) if each.topic is not FOOTAGE]
+
+    for status in ("suspected", "refuted"):
+        decision, review = asked(status=status)
+        assert (decision.value.action, decision.value.stop, review.topic.name) == ("review", None, "reviews")
+        (reason,) = decision.value.reasons
+        first, where = reason.evidence
+        assert (reason.code, first.entry, where.entry) == ("RUMOR-RECYCLED", "r-1", "r-1")
+        assert where.at_s == pytest.approx(30, abs=2.5)
+        assert where.until_s == pytest.approx(42, abs=2.5)
+        assert where.text.startswith("as from 1"), "where in the clip it begins"
+        assert reason.score >= reason.threshold
+        assert make.wire(decision.value) == decision.value
+    assert asked(status="true") == []
+    assert asked(added_at=make.at(-100), expires_at=make.at(-50)) == []
+    assert asked(make.signals(event=make.upload(), sounds=(sound(codes(5, 60)),))) == []
+    assert asked(sounds=()) == []
+
+    shown = tuple(BankFrame(pdq=frame.pdq, quality=frame.quality, at_s=frame.at_s) for frame in frames(6, 9))
+    decision, _ = asked(frames=shown)
+    assert len(decision.value.reasons) == 2, "shown and played: one decision"
+
+
+async def test_the_sound_of_a_listed_rumour_is_matched_with_nothing_once_its_time_is_over(make, world):
+    agent = await world.worker()
+    row = make.rumor("山洪冲走了整个村庄的人", sounds=(sound(codes(1, 40)),), expires_at=make.at(60.0))
+    world.views[RUMORS.name].apply(row.rumor_id.encode(), encode(row))
+    played = Incoming(SIGNALS.name, 0, 0, make.signals(event=make.upload(), sounds=(sound(codes(1, 40)),)))
+    assert len(list(agent.handle(played))) == 2
+    make.now = make.at(61.0)
+    assert list(agent.handle(played)) == []
