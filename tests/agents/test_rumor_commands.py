@@ -109,9 +109,9 @@ def test_the_same_id_replaces_and_an_entry_without_one_is_known_by_its_first_wor
     assert other["claims"] == ["大蒜放枕头下可以治流感", "大蒜治流感"]
 
 
-@pytest.mark.parametrize(
-    ("words", "named", "reason"),
-    [
+def test_a_bad_entry_is_refused_with_field_and_reason_and_the_one_in_force_stays(salt, rumor, listed):
+    before = listed()
+    for words, named, reason in (
         (("--status", "refuted"), "refutation", "names what is true"),
         (("--status", "refuted", "--refutation", "It does not."), "--authority", "who says so"),
         (("--status", "refuted", "--authority", "A"), "--refutation", "what is true"),
@@ -122,17 +122,11 @@ def test_the_same_id_replaces_and_an_entry_without_one_is_known_by_its_first_wor
         ((*REFUTED, "--must-not", "盐水"), "must_not", "bars a word of every one"),
         ((*REFUTED, "--must", "|"), "must[0]", "length"),
         ((*REFUTED, "--place", " "), "entities[0].names", "length"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
-)
-def test_a_bad_entry_is_refused_with_field_and_reason_and_the_one_in_force_stays(
-    salt, rumor, listed, words, named, reason
-):
-    before = listed()
-    code, out, err = rumor("add", CLAIM, "--id", "salt", *words)
-    assert (code, out) == (1, "")
-    assert named in err
-    assert reason in err
+    ):
+        code, out, err = rumor("add", CLAIM, "--id", "salt", *words)
+        assert (code, out) == (1, ""), words
+        assert named in err, words
+        assert reason in err, words
     assert listed() == before
 
 
@@ -172,19 +166,15 @@ def test_of_a_file_the_good_entries_are_taken_in_and_each_bad_one_is_named(make,
     assert set(found) == {"salt", "garlic"}
 
 
-@pytest.mark.parametrize(
-    ("lacks", "field"),
-    [("claimReviewed", "claimReviewed"), ("author", "author"), ("reviewRating", "reviewRating"), ("@type", "@type")],
-)
-def test_a_claim_review_with_missing_fields_is_named_and_the_others_are_taken_in(
-    salt, rumor, listed, tmp_path, lacks, field
-):
+def test_a_claim_review_with_missing_fields_is_named_and_the_others_are_taken_in(salt, rumor, listed, tmp_path):
     file = tmp_path / "factcheck.json"
-    bad = {name: value for name, value in REVIEW.items() if name != lacks}
-    file.write_text(json.dumps({"@graph": [bad, REVIEW]}))
+    lacking = ("claimReviewed", "author", "reviewRating", "@type")
+    bad = [{name: value for name, value in REVIEW.items() if name != field} for field in lacking]
+    file.write_text(json.dumps({"@graph": [*bad, REVIEW]}))
     code, out, err = rumor("import", file)
-    assert (code, out) == (1, "1 taken in, 1 refused\n")
-    assert f"factcheck.json: item 1: {field}: " in err
+    assert (code, out) == (1, "1 taken in, 4 refused\n")
+    for number, (field, line) in enumerate(zip(lacking, err.splitlines(), strict=True), 1):
+        assert f"factcheck.json: item {number}: {field}: " in line
     found = listed()
     assert found.pop("salt")["status"] == "refuted"
     (row,) = found.values()
