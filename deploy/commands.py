@@ -47,13 +47,13 @@ def up(
 
     try:
         with EmbeddedBroker(port) as embedded:
-            own = {"archive_dir": _own_archive(named), **beside(embedded)}
+            own = {"archive_dir": own_archive(named), **beside(embedded)}
             run(_up(settings(http_port=http_port, **own), demo=register_demo))
     except BrokerError as error:
         raise typer.Exit(fail(str(error))) from None
 
 
-def _own_archive(named: Settings) -> Path | None:
+def own_archive(named: Settings) -> Path | None:
     """A folder of this run's own: the embedded broker begins its topics anew each time, an archive can't."""
     return named.archive_dir and named.archive_dir / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -13,7 +13,7 @@ from typing import Any
 from rich.live import Live
 from rich.table import Table
 
-from deploy.commands import beside
+from deploy.commands import beside, own_archive
 from deploy.demo.footage import FootageError
 from deploy.demo.media import DemoMedia, make_media
 from deploy.demo.runner import Result, Runner
@@ -36,7 +36,12 @@ def show(*, once: bool, wanted: Sequence[int]) -> int:
     try:
         with EmbeddedBroker(free_port() if once else BROKER_PORT) as embedded:
             # A line of log in the middle would tear the board.
-            named = settings(**beside(embedded), http_port=0 if once else None, log_level="warning")
+            named = settings(
+                **beside(embedded),
+                archive_dir=own_archive(settings()),
+                http_port=0 if once else None,
+                log_level="warning",
+            )
             results: list[Result] = run(_show(named, once=once, wanted=wanted))
     except (BrokerError, FootageError) as error:
         return fail(str(error))
@@ -49,7 +54,7 @@ async def _show(named: Settings, *, once: bool, wanted: Sequence[int]) -> list[R
     ready: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
     with err.status("creating topics, starting the agents, making media from real footage") as status:
         await create_topics(named)
-        working = asyncio.create_task(until_stopped(named, ready.set_result))
+        working = asyncio.create_task(_work(named, ready.set_result))
         media = await asyncio.to_thread(make_media, folder, lambda name: status.update(f"making {name}"))
         status.update("waiting for the agents to join their groups")
         either: set[asyncio.Future[Any]] = {ready, working}
@@ -78,6 +83,13 @@ async def _show(named: Settings, *, once: bool, wanted: Sequence[int]) -> list[R
         _what_next(ready.result(), folder)
         await working
     return results
+
+
+async def _work(named: Settings, ready: Callable[[Worker], None]) -> None:
+    from streams.archive.serve import beside as archiver_beside
+
+    async with archiver_beside(named):
+        await until_stopped(named, ready)
 
 
 async def _scenario(

@@ -14,12 +14,15 @@ from schemas.topics import (
     COMPLAINT_RESULTS,
     COMPLAINTS,
     DECISIONS,
+    HASHBANK,
     LABELS,
+    LISTS,
     POLICIES,
     REFUTATIONS,
     RELEASES,
     REVIEWS,
     RULINGS,
+    RUMORS,
     SANCTIONS,
     SIGNALS,
     TAKEDOWNS,
@@ -32,10 +35,11 @@ from streams.archive import proof
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: What is archived: all that tells what was decided, on what grounds, under which policy, and what people made of it.
+#: What is archived: all that tells what was decided, on what grounds, under which policy, lists and bank, and what
+#: people made of it.
 ARCHIVED: tuple[Topic, ...] = (
     SIGNALS, DECISIONS, VERDICTS, TAKEDOWNS, LABELS, REFUTATIONS, REVIEWS, RELEASES, RULINGS, COMPLAINTS,
-    COMPLAINT_RESULTS, SANCTIONS, POLICIES,
+    COMPLAINT_RESULTS, SANCTIONS, POLICIES, LISTS, HASHBANK, RUMORS,
 )  # fmt: skip
 #: Bytes of a leaf's hash that are kept beside the row: they only say where a file was changed, its root proves it.
 LOCATOR = 8
@@ -90,7 +94,7 @@ class _Known(_Event):
     outcome: str | None = None
     kind: str | None = None
     state: str | None = None
-    level: msgspec.Raw | None = None
+    level: int | str | None = None
     until: str | None = None
     stop: _Stop | None = None
     reasons: list[_Reason] = []
@@ -112,12 +116,12 @@ class _Known(_Event):
     extracted_at: str | None = None
     begins_at: str | None = None
     at: str | None = None
-    name: str | None = None
-    version: int | None = None
 
 
 _NOTHING = _Known()
 _KNOWN = msgspec.json.Decoder(_Known).decode
+#: A policy's sections are named as other messages' fields are, and mean something else.
+_POLICY = msgspec.json.Decoder(_Policy).decode
 #: Which of a message's times is its own: when it was decided, ordered, ruled, received.
 _TIMES = ("decided_at", "ordered_at", "requested_at", "ruled_at", "received_at", "extracted_at", "at", "begins_at")
 #: Columns that are a field of the same name, on whatever topic.
@@ -254,7 +258,7 @@ def table(topic: str, partition: int, rows: Sequence[Row], seed: bytes) -> tuple
         found, fault = _NOTHING, None
         try:
             if row.value is not None:
-                found = _KNOWN(row.value)
+                found = _Known(policy=_POLICY(row.value)) if topic == POLICIES.name else _KNOWN(row.value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             fault = str(error)[:200]
         known.append(found)
@@ -268,8 +272,8 @@ def table(topic: str, partition: int, rows: Sequence[Row], seed: bytes) -> tuple
         "happened_at": [_microseconds(_own_time(one)) for one in known],
         "level": [_level(one) for one in known],
         "until": [one.stop.until if one.stop else one.until for one in known],
-        "policy": [one.policy.name if one.policy else one.name for one in known],
-        "policy_version": [one.policy.version if one.policy else one.version for one in known],
+        "policy": [one.policy.name if one.policy else None for one in known],
+        "policy_version": [one.policy.version if one.policy else None for one in known],
         "codes": [[reason.code for reason in one.reasons] for one in known],
         "scores": [[reason.score for reason in one.reasons] for one in known],
         "unknown": unknown,
@@ -292,7 +296,7 @@ def _own_time(one: _Known) -> str | None:
 
 
 def _level(one: _Known) -> str | None:
-    return None if one.level is None else bytes(one.level).decode("utf-8", "replace").strip('"')
+    return None if one.level is None else str(one.level)  # of labels a number, of sanctions a word
 
 
 def rows_of(batch: pa.Table) -> list[Row]:

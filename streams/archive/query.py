@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +85,21 @@ def ask(folder: Path, sql: str, parameters: dict[str, Any] | None = None, *, mos
             return Answer([column[0] for column in connection.description or ()], found)
         except duckdb.Error as error:
             raise QueryError(_plainly(str(error))) from error
+
+
+def rows(folder: Path, sql: str, parameters: dict[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
+    """The rows of one question of ours, some hundred at a time, for answers that do not fit memory.
+
+    Raises:
+        QueryError: there is no archive.
+    """
+    chain = Chain(folder)
+    if not chain.path.exists():
+        raise QueryError(f"there is no archive in {folder}: name one with --archive or VERISTREAM_ARCHIVE_DIR")
+    with _connection(folder, list(files_of(chain.records()))) as connection:
+        connection.execute(sql, parameters or None)
+        while found := connection.fetchmany(512):
+            yield from found
 
 
 def any_row(folder: Path, files: Sequence[str], where: str) -> bool:

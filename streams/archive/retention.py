@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from schemas.topics import LOG_DAYS, POLICIES
+from schemas.topics import HASHBANK, LISTS, LOG_DAYS, POLICIES, RUMORS
 from streams.archive.chain import ArchiveError, Record
 from streams.archive.query import QueryError, any_row
 from streams.archive.store import Archive
 
-#: Kept for ever: decisions of any age name a version of a policy, and its text must be there to be read.
-FOR_EVER = frozenset({POLICIES.name})
+#: Kept for ever: decisions of any age name a version of a policy, and what it said must be there to be read.
+FOR_EVER = frozenset(topic.name for topic in (POLICIES, LISTS, HASHBANK, RUMORS))
 
 
 def too_short(days: int) -> str | None:

@@ -37,7 +37,8 @@ def register(app: typer.Typer) -> None:
     app.command()(query)
 
 
-def _folder(named: Any) -> Path:
+def archive_folder(named: Any) -> Path:
+    """The archive's folder, or an end that says how to name it."""
     if named.archive_dir is None:
         raise typer.Exit(fail("archive_dir: name the archive's folder: --archive DIR, or VERISTREAM_ARCHIVE_DIR"))
     return Path(named.archive_dir)
@@ -59,7 +60,7 @@ def _opened(named: Any) -> Any:
     from streams.archive.chain import load_key
     from streams.archive.store import Archive
 
-    return Archive(_folder(named), load_key(named.archive_key))
+    return Archive(archive_folder(named), load_key(named.archive_key))
 
 
 @archive.command("serve")
@@ -77,7 +78,7 @@ def archive_serve(
     from streams.archive.serve import until_ended
 
     named = settings(broker=broker, archive_dir=folder, archive_http_port=http_port)
-    where = _folder(named)
+    where = archive_folder(named)
 
     def ready(port: int) -> None:
         err.print(
@@ -193,7 +194,7 @@ def query(
         sql, given = ready.sql, dict(zip(ready.asks, value or (), strict=True))
     elif value:
         raise typer.Exit(fail(f"{' '.join(value)}: SQL is one argument; put it in quotes"))
-    where = _folder(settings(archive_dir=folder))
+    where = archive_folder(settings(archive_dir=folder))
     answer = _worked(lambda: ask(where, sql, given, most=most + 1 if most else None))
     more = bool(most) and len(answer.rows) > most
     _show(answer._replace(rows=answer.rows[: most or None]), as_json=as_json, as_csv=as_csv)
@@ -249,7 +250,7 @@ def evidence_verify(
     """
     from streams.archive.verify import verify
 
-    where = _folder(settings(archive_dir=folder))
+    where = archive_folder(settings(archive_dir=folder))
     trusted = public_key.read_bytes() if public_key else None
     try:
         found = _worked(lambda: verify(where, public=trusted, head=head))
@@ -289,10 +290,9 @@ def evidence_export(
     if role not in ROLES:
         raise typer.Exit(fail(f"--role {role}: there is no such role; there are {', '.join(ROLES)}"))
     named = settings(archive_dir=folder)
+    where = archive_folder(named)
     wanted = Wanted(content, publisher, _utc(since), _utc(until))
-    count = _worked(
-        lambda: export(_folder(named), load_key(named.archive_key), wanted, role, who or getpass.getuser(), target)
-    )
+    count = _worked(lambda: export(where, load_key(named.archive_key), wanted, role, who or getpass.getuser(), target))
     err.print(f"{count} records in {escape(str(target))}")
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from streams.cli import acls, archive, deadletters, pipeline, state, topics, watch
+from streams.cli import acls, archive, backtest, deadletters, pipeline, state, topics, watch
 from streams.cli.console import fail
 from streams.contact import KafkaUnusable
 from streams.registered import installed
@@ -28,7 +28,7 @@ def command_line() -> typer.Typer:
     """The app with the commands of every installed package."""
     for register in installed("veristream.commands", ()).values():
         register(app)
-    for module in (pipeline, topics, acls, watch, deadletters, state, archive):
+    for module in (pipeline, topics, acls, watch, deadletters, state, archive, backtest):
         module.register(app)
     return app
 

@@ -67,7 +67,7 @@ def print_row(row: bytes | None, what: str, *, as_json: bool) -> None:
         out.print_json(row.decode())
 
 
-def _policy(path: Path) -> tuple[Any, Read]:
+def policy_of(path: Path) -> tuple[Any, Read]:
     """The policy of a file, and what was read for it."""
     from schemas.message import Refused, convert
     from schemas.policy import Policy
@@ -86,7 +86,7 @@ def _policy(path: Path) -> tuple[Any, Read]:
 @policy.command("lint")
 def policy_lint(file: File) -> None:
     """Check a policy file and the lists that it names; exit 1 with field and reason if it would be refused."""
-    found, read = _policy(file)
+    found, read = policy_of(file)
     out.print(f"{file} is a valid policy: {found.name} version {found.version}", markup=False)
     for name, count in read.counts.items():
         out.print(f"list {name}: {count:,} terms and links", markup=False)
@@ -97,7 +97,7 @@ def policy_put(file: File, broker: Broker = None) -> None:
     """Put a policy file in force, after the lists of terms that it names: the next item is judged by it."""
     from schemas.topics import LISTS, POLICIES
 
-    row, read = _policy(file)
+    row, read = policy_of(file)
     named = settings(broker=broker)
     former = run(read_row(named, POLICIES, row.name))
     if former and json.loads(former)["version"] >= row.version:

@@ -10,9 +10,12 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
+import schemas
 from streams.archive.chain import ArchiveError, Chain
+from streams.archive.columns import ARCHIVED, Row, table
 from streams.archive.compact import compact
 from streams.archive.query import ask
 from streams.archive.store import ASIDE, Place
@@ -192,6 +195,20 @@ def test_senders_clocks_put_no_row_into_the_future_and_scatter_none(opened, tmp_
     with opened() as archive:
         archive.append({PLACE: mixed})
         assert [(one["day"], one["rows"]) for one in archive.live.values()] == [("2026-02-28", 1), ("2026-03-01", 5)]
+
+
+@pytest.mark.parametrize("topic", [topic.name for topic in ARCHIVED])
+def test_the_example_of_every_topic_fills_its_typed_columns(topic):
+    value = (Path(schemas.__file__).parent / "json" / f"{topic}.example.json").read_bytes()
+    (row,) = table(topic, 0, [Row(0, 0, None, value)], b"seed")[0].to_pylist()
+    said = msgspec.json.decode(value)
+    assert (row["fault"], row["unknown"]) == (None, None)
+    if topic == "policies":
+        assert (row["policy"], row["policy_version"]) == (said["name"], said["version"])
+    for name in ("agent", "action", "publisher_id", "content_id", "state", "outcome", "order_id"):
+        if name in said:
+            assert row[name] == said[name]
+    assert row["level"] == (str(said["level"]) if "level" in said else None)
 
 
 def test_what_is_not_what_its_topic_promises_is_kept_and_stops_nothing(opened, tmp_path):
