@@ -128,7 +128,7 @@ def test_xmp_with_a_dtd_is_not_read():
 
 def test_more_parts_than_any_file_has_end_the_reading():
     read, _ = check(made.riff(b"WAVE", made.chunk(b"junk", b"") * (MAX_HEADERS + 1)))
-    assert str(MAX_HEADERS) in read.problem
+    assert "more parts than a file should have" in read.problem
 
 
 @given(st.sampled_from(sorted(STANDARD)), st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6))
