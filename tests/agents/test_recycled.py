@@ -331,11 +331,11 @@ async def test_the_sound_of_a_listed_rumours_clip_asks_whatever_is_shown_over_it
     assert len(decision.value.reasons) == 2, "shown and played: one decision"
 
 
-async def test_the_sound_of_a_listed_rumour_is_matched_with_nothing_once_its_time_is_over(make, world):
+async def test_the_sound_of_a_listed_rumour_is_matched_with_nothing_once_its_time_is_over(make, world, monkeypatch):
     agent = await world.worker()
     row = make.rumor("山洪冲走了整个村庄的人", sounds=(sound(codes(1, 40)),), expires_at=make.at(60.0))
     world.views[RUMORS.name].apply(row.rumor_id.encode(), encode(row))
     played = Incoming(SIGNALS.name, 0, 0, make.signals(event=make.upload(), sounds=(sound(codes(1, 40)),)))
     assert len(list(agent.handle(played))) == 2
-    make.now = make.at(61.0)
+    monkeypatch.setattr(make, "now", make.at(61.0))
     assert list(agent.handle(played)) == []
