@@ -1,11 +1,13 @@
-"""What a machine lacks is said by name: tests that need a missing program are skipped, and listed at the end."""
+"""What a machine lacks is said by name: tests that need a missing program are skipped, and listed at the end; and what
+other tests left in memory is set aside."""
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for program in marker.args:
             if shutil.which(program) is None:
                 pytest.skip(f"{program} is missing: make system")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_came_before_is_set_aside() -> Iterator[None]:
+    """From the collector of cycles, as a decoding process sets its models aside: reading collects after each item, and
+    would go through all that a thousand other tests have left each time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
