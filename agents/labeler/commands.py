@@ -10,16 +10,12 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.console import AsJson, err, fail, out, settings
+from streams.cli.console import AsJson, err, fail, out, settings, shared_group
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the others on labels; before or after they are there."""
-    group = next((one.typer_instance for one in app.registered_groups if one.name == "label"), None)
-    if group is None:
-        group = typer.Typer(no_args_is_help=True, help="Labels of generated media (GB 45438-2025).")
-        app.add_typer(group, name="label")
-    group.command("write")(write)
+    shared_group(app, "label", "Labels of generated media (GB 45438-2025).").command("write")(write)
 
 
 def write(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from streams.cli.console import Broker, fail, run, settings
+from streams.cli.console import Broker, fail, run, settings, shared_group
 
 if TYPE_CHECKING:
     from agents.refuting.filing import Filing
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the others on rumours; before or after they are there."""
-    group = next((one.typer_instance for one in app.registered_groups if one.name == "rumor"), None)
-    if group is None:
-        group = typer.Typer(no_args_is_help=True, help="Rumours, and what was done about them.")
-        app.add_typer(group, name="rumor")
-    group.command("filing")(filing)
+    shared_group(app, "rumor", "Rumours, and what was done about them.").command("filing")(filing)
 
 
 def filing(

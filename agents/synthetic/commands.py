@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.console import UNSAFE, AsJson, fail, out, settings
+from streams.cli.console import UNSAFE, AsJson, fail, out, settings, shared_group
 
 if TYPE_CHECKING:
     from agents.synthetic.report import Report
@@ -26,11 +26,7 @@ _WORDS = {
 
 def register(app: typer.Typer) -> None:
     """Add the command to the others on labels; before or after they are there."""
-    group = next((one.typer_instance for one in app.registered_groups if one.name == "label"), None)
-    if group is None:
-        group = typer.Typer(no_args_is_help=True, help="Labels of generated media (GB 45438-2025).")
-        app.add_typer(group, name="label")
-    group.command("check")(check)
+    shared_group(app, "label", "Labels of generated media (GB 45438-2025).").command("check")(check)
 
 
 def check(

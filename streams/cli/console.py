@@ -39,6 +39,15 @@ EXIT_BLOCKED = 4
 EXIT_NO_ANSWER = 5
 
 
+def shared_group(app: typer.Typer, name: str, about: str) -> typer.Typer:
+    """The group of commands of that name, made by whichever of several agents comes first; `about`: its help."""
+    group = next((one.typer_instance for one in app.registered_groups if one.name == name), None)
+    if group is None:
+        group = typer.Typer(no_args_is_help=True, help=about)
+        app.add_typer(group, name=name)
+    return group
+
+
 def fail(message: str) -> int:
     """Say what is wrong, and give the exit code for it."""
     err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
